@@ -1,0 +1,100 @@
+"""What happens next with an authorization request: one pure function decides, nothing else does.
+
+prompt, max_age, acr, hints and consent live here and nowhere else (OpenID Connect Core 3.1.2.1, 3.1.2.3, 3.1.2.6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the relying party asks of the sign-in, as far as the decision needs it."""
+
+    client_id: str
+    scopes: tuple[str, ...]
+    prompt: tuple[str, ...] = ()
+    max_age: int | None = None  # seconds
+    essential_acr: tuple[str, ...] = ()  # acr values of which one must be met (claims.id_token.acr, essential)
+    needs_consent: bool = False  # third-party client
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The open session of this browser, as far as the decision needs it."""
+
+    key: str
+    auth_time: int  # seconds since 1970
+    acr: str
+    consented: tuple[str, ...]  # scopes that the person has allowed this client before
+    is_the_hinted: bool  # false if id_token_hint or a requested sub names somebody else
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far this very request has come, from its pending login. The empty one: it has just arrived."""
+
+    session: str = ""  # key of the session that was opened for this request
+    consented: bool = False  # the person has pressed Allow for this request
+
+
+@dataclass(frozen=True, slots=True)
+class AskLogin:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class AskConsent:
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """``error`` is the OAuth error that the relying party gets, ``reason`` the code in the reasons table."""
+
+    error: str
+    reason: str
+
+
+Step = AskLogin | AskConsent | Issue | Refuse
+
+
+def next_step(asked: Asked, holder: Holder | None, progress: Progress, now: float) -> Step:
+    """Decide the next step of an authorization request at ``now`` (seconds since 1970)."""
+    silent = "none" in asked.prompt
+    if holder is None or _must_sign_in_anew(asked, holder, progress, now):
+        return Refuse("login_required", "login_required") if silent else AskLogin()
+    if not holder.is_the_hinted:
+        # Somebody else has just signed in than the one whom the relying party named (Core 3.1.2.1, id_token_hint).
+        return Refuse("login_required", "other_person_signed_in")
+    if asked.essential_acr and holder.acr not in asked.essential_acr:
+        return Refuse("unmet_authentication_requirements", "acr_unmet")
+    if _must_ask_consent(asked, holder, progress):
+        return Refuse("consent_required", "consent_required") if silent else AskConsent(asked.scopes)
+    return Issue(asked.scopes)
+
+
+def _must_sign_in_anew(asked: Asked, holder: Holder, progress: Progress, now: float) -> bool:
+    if progress.session and progress.session == holder.key:
+        return False  # this session was opened for this request: it is as fresh as can be
+    if "login" in asked.prompt or "select_account" in asked.prompt:
+        return True
+    if asked.max_age is not None and now - holder.auth_time > asked.max_age:
+        return True
+    if asked.max_age == 0:
+        return True
+    return not holder.is_the_hinted
+
+
+def _must_ask_consent(asked: Asked, holder: Holder, progress: Progress) -> bool:
+    if progress.consented:
+        return False
+    if "consent" in asked.prompt:
+        return True
+    return asked.needs_consent and not set(asked.scopes) <= set(holder.consented)

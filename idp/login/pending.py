@@ -1,0 +1,101 @@
+"""The pending login: an authorization request that waits for its person, in Redis for a quarter of an hour.
+
+What the relying party asked for never changes once it is parked. Pages carry only the handle, and the handle works only
+in the browser that started (its cookie's hash is in the record), so a link of somebody else's sign-in leads nowhere.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from idp.errors import PageError
+from idp.redis_store import RedisStore, token_hash
+
+LIFETIME = 15 * 60  # seconds that a person has to sign in
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A parked request. ``request`` is the query string as it was checked; "" when the person came without a product."""
+
+    handle: str
+    purpose: str  # authorize (back to the relying party), logout, me (to the person's own pages)
+    request: str
+    client_id: str
+    receipt: str
+    created: int
+    email: str = ""  # what was typed in the first step
+    session: str = ""  # key of the session that was opened for this request
+    consented: bool = False
+
+
+def park(
+    store: RedisStore,
+    *,
+    purpose: str,
+    browser: str,
+    receipt: str,
+    now: float,
+    random: Callable[[int], bytes],
+    request: str = "",
+    client_id: str = "",
+    email: str = "",
+) -> str:
+    """Park a request for the browser whose cookie is ``browser``; return its handle. One round trip."""
+    handle = base64.urlsafe_b64encode(random(18)).decode()
+    expires = int(now) + LIFETIME
+    fields = {
+        "purpose": purpose,
+        "request": request,
+        "client_id": client_id,
+        "receipt": receipt,
+        "created": int(now),
+        "expires": expires,
+        "browser": token_hash(browser),
+        "email": email,
+    }
+    flat = [part for pair in fields.items() for part in pair]
+    store.call("idp_pending_park", _key(handle), expires, *flat)
+    return handle
+
+
+def find(store: RedisStore, handle: str, browser: str, now: float, **notes: str) -> Pending:
+    """Find the pending login and, in the same round trip, note ``email``, ``session`` or ``consented`` in it.
+
+    :raises PageError: it is unknown or over (``pending_unknown``), or it began in another browser
+        (``pending_foreign_browser``).
+    """
+    flat = [part for pair in notes.items() for part in pair]
+    return _pending(handle, store.call("idp_pending_find", _key(handle), token_hash(browser), now, *flat))
+
+
+def take(store: RedisStore, handle: str, browser: str, now: float) -> Pending:
+    """Find and delete: of several that try, exactly one gets it; the others see ``pending_unknown``."""
+    return _pending(handle, store.call("idp_pending_take", _key(handle), token_hash(browser), now))
+
+
+def _key(handle: str) -> str:
+    return f"pending:{{{token_hash(handle)}}}"
+
+
+def _pending(handle: str, answer: list[object]) -> Pending:
+    match answer:
+        case ["found", list(record)]:
+            fields = dict(zip(record[::2], record[1::2], strict=True))
+        case ["foreign"]:
+            raise PageError("pending_foreign_browser")
+        case _:
+            raise PageError("pending_unknown")
+    return Pending(
+        handle=handle,
+        purpose=fields["purpose"],
+        request=fields["request"],
+        client_id=fields["client_id"],
+        receipt=fields["receipt"],
+        created=int(fields["created"]),
+        email=fields["email"],
+        session=fields.get("session", ""),
+        consented=fields.get("consented") == "yes",
+    )
