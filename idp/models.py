@@ -199,7 +199,10 @@ class OutboxMail(Table):
     """A mail on its way. Subject and bodies are made when it is sent, from ``name``, ``language`` and ``values``."""
 
     __tablename__ = "outbox_mails"
-    __table_args__ = (Index("ix_outbox_mails_due", "state", "next_try_at"),)
+    __table_args__ = (
+        Index("ix_outbox_mails_due", "state", "next_try_at"),
+        Index("ix_outbox_mails_recipient", "recipient", "created_at"),
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     name: Mapped[str] = mapped_column(String(48))  # templates/mail/<name>.txt and .html
