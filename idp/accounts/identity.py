@@ -1,0 +1,65 @@
+"""Who arrives at a door, and the one spelling of an e-mail address by which people are found."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+# RFC 5321 section 4.5.3.1: 64 for the local part, 255 for the domain, the @. Longer input is refused before it is parsed.
+LONGEST_ADDRESS = 320
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a door has proved. The login key is (issuer, subject), never the e-mail address.
+
+    ``methods`` are the ``amr`` values (RFC 8176) that were proved; ``at`` is when, in seconds since 1970.
+    """
+
+    door: str
+    issuer: str
+    subject: str
+    email: str | None
+    email_verified: bool
+    name: str | None
+    methods: tuple[str, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An e-mail address: as the person writes it, and ``canonical``, which is unique over everybody."""
+
+    written: str
+    canonical: str
+
+
+def read_address(text: str) -> Address:
+    """Read a bare e-mail address strictly (RFC 5321 and 6531; no display name, quotes, comments or IP literals).
+
+    The canonical form is NFC, lower case, the domain in its ASCII form (IDNA 2008). A tag after "+" and dots count: they
+    may be another mailbox.
+
+    :raises ValueError: it is not an address.
+    """
+    text = text.strip(" \t\r\n")
+    if len(text) > LONGEST_ADDRESS:
+        raise ValueError("longer than any e-mail address")
+    from email_validator import EmailNotValidError, validate_email  # late: not every command reads an address
+
+    try:
+        read = validate_email(text, check_deliverability=False)
+    except EmailNotValidError as error:
+        raise ValueError(str(error)) from error
+    if not read.ascii_domain:
+        raise ValueError("the domain has no ASCII form")
+    local = unicodedata.normalize("NFC", read.local_part.lower())
+    return Address(read.normalized, f"{local}@{read.ascii_domain.lower()}")
+
+
+def canonical_email(address: str) -> str:
+    """The one spelling under which an address is stored, compared and throttled.
+
+    :raises ValueError: it is not an address.
+    """
+    return read_address(address).canonical

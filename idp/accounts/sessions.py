@@ -1,0 +1,264 @@
+"""Sessions: that a browser belongs to a person, in Redis, for a day or for a month.
+
+The cookie holds 32 random bytes and nothing else; Redis knows only its hash. What pages and /authorize need of the person
+stands in the session, so that a request with a live session reads no SQL.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.orm import Session as Transaction
+
+from idp import grants
+from idp.clients import Clients
+from idp.config import Config
+from idp.models import LogoutNotice
+from idp.redis_store import Batch, RedisStore, token_hash
+
+NOTE_USE_AFTER = 60  # seconds: a busy session is written to at most this often
+MOST_SESSIONS = 100  # of one person; the one that would end first makes room
+
+_COOKIE = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open session. Times are whole seconds since 1970.
+
+    ``key`` changes at every sign-in. ``id`` stays when the same person signs in again in the same browser, so what the
+    session has given to products stays with it. ``expires`` is absolute; ``idle`` seconds without use also end it (0: they
+    do not). ``person`` holds the standard claims that we know (``lifecycle.snapshot``), ``consents`` the scopes that the
+    person has allowed each client.
+    """
+
+    key: str = field(repr=False)
+    id: str
+    account_id: str
+    sub: str
+    auth_time: int
+    amr: tuple[str, ...]
+    acr: str
+    created: int
+    expires: int
+    kept: bool
+    idle: int
+    last_seen: int
+    agent: str
+    address: str
+    person: Mapping[str, Any] = field(repr=False)
+    consents: Mapping[str, tuple[str, ...]]
+
+    @property
+    def email(self) -> str:
+        """The person's address, as they write it."""
+        return str(self.person.get("email", ""))
+
+    @property
+    def locale(self) -> str | None:
+        """The language that the person has chosen."""
+        return self.person.get("locale")
+
+    def sid(self, client_id: str) -> str:
+        """The session's name towards one client (OpenID Connect Back-Channel Logout 2.1): two clients cannot compare theirs."""
+        digest = hashlib.sha256(f"sid\n{self.id}\n{client_id}".encode()).digest()
+        return base64.urlsafe_b64encode(digest[:16]).decode().rstrip("=")
+
+
+def open_session(
+    store: RedisStore,
+    config: Config,
+    *,
+    account_id: str,
+    sub: str,
+    person: Mapping[str, Any],
+    consents: Mapping[str, Iterable[str]],
+    amr: tuple[str, ...],
+    acr: str,
+    kept: bool,
+    agent: str,
+    address: str,
+    previous: Session | None,
+    now: float,
+    random: Callable[[int], bytes],
+) -> tuple[Session, str]:
+    """Open a session under a new secret; return it and the cookie's value. Two round trips.
+
+    ``previous`` is the session that this browser held until now: it ends here. If it is the same person's, what it has
+    given to products goes on under the new one; another person's must be ended with ``end_sessions`` beforehand.
+    """
+    cookie = base64.urlsafe_b64encode(random(32)).decode().rstrip("=")
+    same_person = previous is not None and previous.account_id == account_id
+    session = Session(
+        key=token_hash(cookie),
+        id=previous.id if previous is not None and same_person else random(16).hex(),
+        account_id=account_id,
+        sub=sub,
+        auth_time=int(now),
+        amr=amr,
+        acr=acr,
+        created=int(now),
+        expires=int(now) + (config.session_kept if kept else config.session_lifetime),
+        kept=kept,
+        idle=0 if kept else config.session_idle,
+        last_seen=int(now),
+        agent=agent,
+        address=address,
+        person=person,
+        consents={client: tuple(scopes) for client, scopes in consents.items()},
+    )
+    flat = [part for pair in _fields(session).items() for part in pair]
+    # Listed before it exists: a session that works can always be found and ended.
+    with store.batch() as batch:
+        batch.call("idp_session_list", _list(account_id), session.key, session.expires, now, MOST_SESSIONS)
+        batch.call("idp_session_open", _record(session.key), *flat)
+    with store.batch() as closing:
+        for crowded_out in batch.results[0]:
+            closing.command("DEL", _record(crowded_out))
+        if previous is not None:
+            _forget(closing, previous)
+    return session, cookie
+
+
+def find_session(store: RedisStore, cookie: str, now: float) -> Session | None:
+    """Find the live session of a cookie and note that it is used. One round trip; none for what cannot be a cookie of ours."""
+    if not _COOKIE.fullmatch(cookie):
+        return None
+    key = token_hash(cookie)
+    return _session(key, store.call("idp_session_find", _record(key), now, NOTE_USE_AFTER))
+
+
+def sessions_of(store: RedisStore, account_id: str, now: float) -> list[Session]:
+    """All live sessions of a person, the one used last first."""
+    keys = store.command("ZRANGE", _list(account_id), 0, -1)
+    with store.batch() as batch:
+        for key in keys:
+            batch.call("idp_session_find", _record(key), now, 0)
+    found = [_session(key, record) for key, record in zip(keys, batch.results, strict=True)]
+    with store.batch() as batch:
+        for key, session in zip(keys, found, strict=True):
+            if session is None:
+                batch.command("ZREM", _list(account_id), key)
+    return sorted((session for session in found if session), key=lambda session: session.last_seen, reverse=True)
+
+
+def queue_logout_notices(
+    db: Transaction, store: RedisStore, sessions: Iterable[Session], clients: Clients, now: float
+) -> None:
+    """Write down which relying parties must hear that these sessions end (OpenID Connect Back-Channel Logout 2.5).
+
+    Do this in the transaction that records the act, and end the sessions after it: what fails between the two can be
+    repeated, and nobody stays uninformed.
+    """
+    for session in sessions:
+        for given in grants.grants_of_session(store, session.id, now):
+            client = clients.find(given.client_id)
+            if client is not None and client.backchannel_logout_uri:
+                db.add(
+                    LogoutNotice(
+                        client_id=given.client_id,
+                        sub=given.sub,
+                        sid=given.sid,
+                        created_at=int(now),
+                        next_try_at=int(now),
+                    )
+                )
+
+
+def end_sessions(store: RedisStore, sessions: Iterable[Session]) -> None:
+    """End sessions and what they have given to products. Offline grants live on (``grants.end_account_grants`` ends those)."""
+    for session in sessions:
+        with store.batch() as batch:
+            _forget(batch, session)
+        grants.end_session_grants(store, session.id)
+
+
+def rewrite_person(store: RedisStore, account_id: str, person: Mapping[str, Any]) -> None:
+    """Put a person's changed claims into all their sessions."""
+    _set_everywhere(store, account_id, "person", _json(person))
+
+
+def set_consent(store: RedisStore, account_id: str, client_id: str, scopes: Iterable[str]) -> None:
+    """Note in all sessions of a person what they allow a client from now on; nothing: the consent is withdrawn."""
+    _set_everywhere(store, account_id, _CONSENT + client_id, " ".join(scopes))
+
+
+def _set_everywhere(store: RedisStore, account_id: str, name: str, value: str) -> None:
+    keys = store.command("ZRANGE", _list(account_id), 0, -1)
+    with store.batch() as batch:
+        for key in keys:
+            batch.call("idp_session_set", _record(key), name, value)
+
+
+_CONSENT = "consent:"
+
+
+def _record(key: str) -> str:
+    return f"session:{{{key}}}"
+
+
+def _list(account_id: str) -> str:
+    return f"account-sessions:{{{account_id}}}"
+
+
+def _forget(batch: Batch, session: Session) -> None:
+    batch.command("DEL", _record(session.key))
+    batch.command("ZREM", _list(session.account_id), session.key)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _fields(session: Session) -> dict[str, str | int]:
+    return {
+        "id": session.id,
+        "account_id": session.account_id,
+        "sub": session.sub,
+        "auth_time": session.auth_time,
+        "amr": " ".join(session.amr),
+        "acr": session.acr,
+        "created": session.created,
+        "expires": session.expires,
+        "kept": int(session.kept),
+        "idle": session.idle,
+        "last_seen": session.last_seen,
+        "agent": session.agent,
+        "address": session.address,
+        "person": _json(session.person),
+        **{_CONSENT + client: " ".join(scopes) for client, scopes in session.consents.items() if scopes},
+    }
+
+
+def _session(key: str, flat: list[str]) -> Session | None:
+    if not flat:
+        return None
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    return Session(
+        key=key,
+        id=fields["id"],
+        account_id=fields["account_id"],
+        sub=fields["sub"],
+        auth_time=int(fields["auth_time"]),
+        amr=tuple(fields["amr"].split()),
+        acr=fields["acr"],
+        created=int(fields["created"]),
+        expires=int(fields["expires"]),
+        kept=fields["kept"] == "1",
+        idle=int(fields["idle"]),
+        last_seen=int(fields["last_seen"]),
+        agent=fields["agent"],
+        address=fields["address"],
+        person=json.loads(fields["person"]),
+        consents={
+            name.removeprefix(_CONSENT): tuple(scopes.split())
+            for name, scopes in fields.items()
+            if name.startswith(_CONSENT)
+        },
+    )

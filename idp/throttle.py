@@ -1,0 +1,129 @@
+"""Throttling: slows whoever guesses, and never locks an owner out.
+
+A bucket holds tries and fills up again steadily. What a try costs is taken before the password is looked at, so parallel
+tries count; a success puts its own try back and nobody else's, so an attacker's own account does not wash anything clean.
+
+A browser in which the person has signed in before has a bucket of its own and meets no other: nothing that strangers do
+reaches it. From other browsers a network that guesses much is made to wait. An account that is under attack from many
+networks, or a provider that is, refuses nobody outright: each network then has only very few tries per account, which is
+enough for an owner and too few for a guesser.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from idp.redis_store import RedisStore, token_hash
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """``tries`` at once, and one more every ``seconds``."""
+
+    name: str
+    tries: int
+    seconds: float
+
+
+# The owner's own browser: ten slips of the finger, then one per half minute.
+DEVICE = Bucket("device", 10, 30)
+# One network on one account: a person needs few tries; 10 + 1,440 a day do not find even a weak password.
+PAIR = Bucket("pair", 10, 60)
+# The same while the account or the provider is under attack: three tries, then one per ten minutes.
+PAIR_UNDER_ATTACK = Bucket("pair-under-attack", 3, 600)
+# One IPv4 address or IPv6 /64, whatever the accounts: an office or a school behind one address has room, since
+# successful sign-ins cost nothing.
+NETWORK = Bucket("network", 60, 6)
+# The network around it (IPv4 /24, IPv6 /48): who owns many addresses does not get as many times the tries.
+NEIGHBOURHOOD = Bucket("neighbourhood", 300, 2)
+# Failures on one account from everywhere: more than its owner ever makes mean an attack.
+ACCOUNT = Bucket("account", 20, 60)
+# Failures on the whole provider: about what ten thousand people in a Monday-morning hour mistype.
+PROVIDER = Bucket("provider", 2000, 0.5)
+
+Tried = tuple[Bucket, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Leave to try once, or the whole seconds to ``wait``. ``taken`` is what ``give_back`` returns after a success."""
+
+    wait: int
+    taken: tuple[Tried, ...]
+
+
+def take_sign_in(store: RedisStore, *, email: str, network: str, device: str | None, now: float) -> Ticket:
+    """Ask for leave to check one password. One round trip, and another one for who must wait.
+
+    ``email`` is canonical, known to us or not; ``network`` the visitor's network address; ``device`` the cookie value of a
+    browser that ``devices.is_known`` for this account, else None.
+    """
+    if device is not None:
+        return _take(store, [(DEVICE, f"{device} {email}")], now)
+    near, around = networks(network)
+    mailbox = _mailbox(email)
+    pair = f"{near} {mailbox}"
+    return _take(
+        store,
+        [
+            (NETWORK, near),
+            (NEIGHBOURHOOD, around),
+            (PAIR, pair),
+            (PAIR_UNDER_ATTACK, pair),
+            (ACCOUNT, mailbox),
+            (PROVIDER, ""),
+        ],
+        now,
+    )
+
+
+def give_back(store: RedisStore, ticket: Ticket, now: float) -> None:
+    """Put a try back: the password was right, or was never looked at. One round trip."""
+    with store.batch() as batch:
+        for bucket, subject in ticket.taken:
+            batch.call("idp_throttle_give_back", _key(bucket, subject), *_numbers(bucket, now))
+
+
+def networks(address: str) -> tuple[str, str]:
+    """The network that one visitor holds (IPv4 /32, IPv6 /64) and the one around it (/24, /48)."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return "unknown", "unknown"
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    near, around = (32, 24) if ip.version == 4 else (64, 48)
+    return str(ipaddress.ip_network((ip, near), strict=False)), str(ipaddress.ip_network((ip, around), strict=False))
+
+
+def _take(store: RedisStore, wanted: Sequence[Tried], now: float) -> Ticket:
+    with store.batch() as batch:
+        for bucket, subject in wanted:
+            batch.call("idp_throttle_take", _key(bucket, subject), *_numbers(bucket, now))
+    waits = {bucket: int(wait) for (bucket, _), wait in zip(wanted, batch.results, strict=True)}
+    under_attack = bool(waits.get(ACCOUNT) or waits.get(PROVIDER))
+    binding = {DEVICE, PAIR, NETWORK, NEIGHBOURHOOD} | ({PAIR_UNDER_ATTACK} if under_attack else set())
+    longest = max(wait for bucket, wait in waits.items() if bucket in binding)
+    taken = tuple((bucket, subject) for bucket, subject in wanted if not waits[bucket])
+    if longest == 0:
+        return Ticket(0, taken)
+    give_back(store, Ticket(0, taken), now)
+    return Ticket(math.ceil(longest / 1000), ())
+
+
+def _mailbox(email: str) -> str:
+    """carol+anything@ is carol's mailbox as far as guessing goes: writing her address differently earns no new tries."""
+    local, _, domain = email.rpartition("@")
+    return f"{local.partition('+')[0]}@{domain}"
+
+
+def _key(bucket: Bucket, subject: str) -> str:
+    # Hashed: what visitors type never becomes part of a key's structure, and no address stands in Redis in clear.
+    return f"throttle:{{{token_hash(f'{bucket.name} {subject}')}}}"
+
+
+def _numbers(bucket: Bucket, now: float) -> tuple[int, int, int]:
+    return int(now * 1000), bucket.tries, int(bucket.seconds * 1000)
