@@ -1,0 +1,366 @@
+"""Receipts: every sign-in attempt is a list of typed steps under a code such as ``K7QX-2M4P``.
+
+A step costs its caller one append to a queue. A thread of the process masks what waits there and sends it to a Redis
+stream ten times a second; the worker (or ``idp attempts``) drains the stream into SQL. So a crash of a process loses at
+most the steps of its last 100 ms; without Redis steps wait in memory, up to MOST_WAITING; without a worker in the stream,
+up to about MOST_PARCELS × PARCEL. The oldest go first.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import json
+import re
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from enum import StrEnum, auto
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import structlog
+from sqlalchemy import case, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from idp.errors import Unavailable
+from idp.logs import printable
+from idp.models import Account, Attempt, AttemptStep, ProductUse
+
+if TYPE_CHECKING:
+    from idp.database import Database
+    from idp.redis_store import RedisStore
+
+log = structlog.get_logger(__name__)
+
+STREAM = "attempts"
+FLUSH_EVERY = 0.1  # seconds
+PARCEL = 100  # steps in one stream entry
+MOST_WAITING = 10_000  # steps in the memory of one process
+MOST_PARCELS = 10_000  # entries in the stream
+KEPT = 90 * 86400  # seconds that a receipt can be looked up
+
+# Crockford's base 32: no I, L, O, U. 8 characters are 40 bits.
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_AS_HEARD = str.maketrans("ILOU", "110V")
+
+
+class Step(StrEnum):
+    """What can happen in an attempt, in the order of the road."""
+
+    request_received = auto()
+    request_refused = auto()
+    session_used = auto()
+    login_asked = auto()
+    door_chosen = auto()
+    password_checked = auto()
+    throttled = auto()
+    account_decision = auto()
+    session_opened = auto()
+    mail_queued = auto()
+    consent_asked = auto()
+    consent_given = auto()
+    consent_denied = auto()
+    code_issued = auto()
+    token_issued = auto()
+    token_refreshed = auto()
+    token_refused = auto()
+    token_revoked = auto()
+    logout_asked = auto()
+    signed_out = auto()
+    page_failed = auto()
+
+
+_ENDS = {  # what an attempt has become by a step without a reason; a step with a reason has failed
+    Step.code_issued: "done",
+    Step.token_issued: "done",
+    Step.token_refreshed: "done",
+    Step.signed_out: "done",
+    Step.request_refused: "failed",
+    Step.consent_denied: "failed",
+    Step.token_refused: "failed",
+    Step.page_failed: "failed",
+}
+
+
+def mask_email(text: str) -> str:
+    """``carol@example.org`` → ``c•••l@example.org``. What is no address (a password in the wrong field, say) goes whole."""
+    name, at, domain = text.strip().rpartition("@")
+    if not (at and name and _DOMAIN.match(domain)):
+        return "•••"
+    ends = (name[0], name[-1]) if len(name) > 3 else ("", "")
+    return f"{ends[0]}•••{ends[1]}@{domain.lower()}"
+
+
+def mask_address(text: str) -> str:
+    """A network address, shortened to its network: ``192.0.2.7`` → ``192.0.2.0/24``, IPv6 to /48."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return "•••"
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    prefix = 24 if address.version == 4 else 48
+    return str(ipaddress.ip_network((address, prefix), strict=False))
+
+
+def mask_uri(text: str) -> str:
+    """A URI without what it may carry: user name, query and fragment go."""
+    try:
+        parts = urlsplit(text)
+        host = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
+    except ValueError:
+        return "•••"
+    return f"{parts.scheme}://{host}{parts.path}{'?•••' if parts.query or parts.fragment else ''}"
+
+
+_DOMAIN = re.compile(r"([\w-]{1,63}\.)+[^\W\d_]{2,63}\Z")
+
+# The facts that a step may carry, each with what it becomes when it is written. No other is kept.
+FACTS: dict[str, Callable[[str], str]] = {
+    "email": mask_email,
+    "address": mask_address,
+    "redirect_uri": mask_uri,
+    **dict.fromkeys(
+        ("acr", "agent", "amr", "detail", "error", "expected", "grant", "known_device", "language"), printable
+    ),
+    **dict.fromkeys(
+        ("mail", "max_age", "parameter", "prompt", "received", "response_mode", "scope", "wait"), printable
+    ),
+}
+
+
+class Attempts:
+    """Takes the steps of this process's attempts and sends them on, from a thread of its own."""
+
+    def __init__(self, store: RedisStore, random: Callable[[int], bytes], clock: Callable[[], float]) -> None:
+        """
+        :param random: n → n unpredictable bytes.
+        :param clock: → seconds since 1970.
+        """
+        self._store = store
+        self._random = random
+        self._clock = clock
+        self._waiting: deque[tuple[Any, ...]] = deque(maxlen=MOST_WAITING)
+        self._lost = 0
+        self._parcel = ""  # what was packed and has not reached Redis yet
+        self._ids = (f"{random(6).hex()}-{number}" for number in itertools.count())
+        self._flushing = threading.Lock()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="attempts", daemon=True)
+        self._thread.start()
+
+    def start(self) -> str:
+        """A new receipt code."""
+        number = int.from_bytes(self._random(5), "big")
+        letters = "".join(ALPHABET[number >> shift & 31] for shift in range(35, -5, -5))
+        return f"{letters[:4]}-{letters[4:]}"
+
+    def step(
+        self,
+        code: str,
+        name: Step,
+        *,
+        reason: str | None = None,
+        outcome: str | None = None,
+        client_id: str | None = None,
+        door: str | None = None,
+        account_id: str | None = None,
+        **facts: str | int | bool,
+    ) -> None:
+        """Note one step; never blocks and never fails.
+
+        :param code: the receipt from ``start``.
+        :param reason: a code of ``reasons.py``, if this step failed.
+        :param outcome: open, done or failed, where it is not what the step and its reason tell.
+        :param account_id: whose attempt it turned out to be.
+        :param facts: names from FACTS; they are masked before they are written.
+        """
+        if len(self._waiting) == MOST_WAITING:
+            self._lost += 1
+        self._waiting.append((self._clock(), code, name, reason, outcome, client_id, door, account_id, facts))
+
+    def flush(self) -> bool:
+        """Send what waits. False: Redis does not answer, and the steps go on waiting."""
+        with self._flushing:
+            while self._parcel or self._waiting:
+                self._parcel = self._parcel or self._pack()
+                try:
+                    self._store.command("XADD", STREAM, "MAXLEN", "~", MOST_PARCELS, "*", "steps", self._parcel)
+                except Unavailable:
+                    return False
+                self._parcel = ""
+            if self._lost:
+                log.warning("receipts.lost", steps=self._lost)
+                self._lost = 0
+        return True
+
+    def close(self) -> None:
+        """Send what waits and stop the thread."""
+        self._closing.set()
+        self._thread.join()
+        if not self.flush():
+            log.warning("receipts.lost", steps=len(self._waiting) + self._lost)
+
+    def _run(self) -> None:
+        while not self._closing.wait(FLUSH_EVERY):
+            self.flush()
+
+    def _pack(self) -> str:
+        steps = (self._waiting.popleft() for _ in range(min(PARCEL, len(self._waiting))))
+        return json.dumps([_written(next(self._ids), *step) for step in steps], separators=(",", ":"))
+
+
+def _written(
+    id: str,
+    at: float,
+    code: str,
+    name: Step,
+    reason: str | None,
+    outcome: str | None,
+    client_id: str | None,
+    door: str | None,
+    account_id: str | None,
+    facts: dict[str, str | int | bool],
+) -> dict[str, Any]:
+    unknown = facts.keys() - FACTS.keys()
+    if unknown:
+        log.error("receipt.fact_unknown", facts=sorted(unknown), step=name)
+    return {
+        "id": id,
+        "at": int(at * 1000),
+        "code": code,
+        "name": name.value,
+        "reason": reason,
+        "outcome": outcome or ("failed" if reason else _ENDS.get(name, "open")),
+        "client_id": printable(client_id, 128) if client_id else None,
+        "door": door,
+        "account_id": account_id,
+        "facts": {
+            fact: FACTS[fact](value) if isinstance(value, str) else value
+            for fact, value in facts.items()
+            if fact in FACTS
+        },
+    }
+
+
+def drain(store: RedisStore, database: Database) -> int:
+    """Move what stands in the stream now into SQL and return the number of steps.
+
+    A parcel leaves the stream after its commit. One that is drained twice, here or by two workers at a time, writes
+    nothing twice: each step has its own id, and an attempt's row only moves forward in time.
+    """
+    newest = store.command("XREVRANGE", STREAM, "+", "-", "COUNT", 1)
+    written = 0
+    while newest and (parcels := store.command("XRANGE", STREAM, "-", newest[0][0], "COUNT", 20)):
+        steps = [step for _, (_, parcel) in parcels for step in json.loads(parcel)]
+        with database.transaction() as db:
+            _write(db, steps)
+        store.command("XDEL", STREAM, *(entry for entry, _ in parcels))
+        written += len(steps)
+    return written
+
+
+def _write(db: Session, steps: list[dict[str, Any]]) -> None:
+    insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
+    rows = [
+        {"entry": step["id"], **{name: step[name] for name in ("code", "at", "name", "reason", "facts")}}
+        for step in steps
+    ]
+    db.execute(insert(AttemptStep).on_conflict_do_nothing(), rows)
+
+    new = insert(Attempt)
+    sent = new.excluded
+    newer = sent.last_at >= Attempt.last_at
+    ended = newer & (sent.outcome != "open")
+    db.execute(
+        new.on_conflict_do_update(
+            index_elements=[Attempt.code],
+            set_={
+                "started_at": case((sent.started_at < Attempt.started_at, sent.started_at), else_=Attempt.started_at),
+                "last_at": case((newer, sent.last_at), else_=Attempt.last_at),
+                "client_id": func.coalesce(sent.client_id, Attempt.client_id),
+                "door": func.coalesce(sent.door, Attempt.door),
+                "account_id": func.coalesce(sent.account_id, Attempt.account_id),
+                "outcome": case((ended, sent.outcome), else_=Attempt.outcome),
+                "reason": case((ended, sent.reason), else_=Attempt.reason),
+            },
+        ),
+        _attempts(steps),
+    )
+    uses = _product_uses(db, steps)
+    if uses:
+        use = insert(ProductUse)
+        later = use.excluded.last_at > ProductUse.last_at
+        last_at = case((later, use.excluded.last_at), else_=ProductUse.last_at)
+        db.execute(
+            use.on_conflict_do_update(index_elements=["account_id", "client_id"], set_={"last_at": last_at}), uses
+        )
+
+
+def _attempts(steps: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows that these steps make, in the order of their codes, so that two workers wait for each other and no more."""
+    rows: dict[str, dict[str, Any]] = {}
+    for step in sorted(steps, key=lambda step: (step["code"], step["at"])):
+        at = step["at"] // 1000
+        row = rows.setdefault(
+            step["code"],
+            {"code": step["code"], "started_at": at, "client_id": None, "door": None, "account_id": None}
+            | {"outcome": "open", "reason": None},
+        )
+        row["last_at"] = at
+        row.update({name: step[name] for name in ("client_id", "door", "account_id") if step[name]})
+        if step["outcome"] != "open":
+            row.update(outcome=step["outcome"], reason=step["reason"])
+    return list(rows.values())
+
+
+def _product_uses(db: Session, steps: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Who has opened which product, told by the codes that were issued; not of people who are gone meanwhile."""
+    opened: dict[tuple[str, str], list[int]] = {}
+    for step in steps:
+        if step["name"] == Step.code_issued and step["account_id"] and step["client_id"]:
+            opened.setdefault((step["account_id"], step["client_id"]), []).append(step["at"] // 1000)
+    people = set(db.scalars(select(Account.id).where(Account.id.in_({account_id for account_id, _ in opened}))))
+    return [
+        {"account_id": account_id, "client_id": client_id, "first_at": min(times), "last_at": max(times)}
+        for (account_id, client_id), times in sorted(opened.items())
+        if account_id in people
+    ]
+
+
+def read_code(text: str) -> str | None:
+    """The receipt code in what a caller read out: any case, with or without dash, letters that sound or look alike."""
+    letters = re.sub(r"[\s-]", "", text).upper().translate(_AS_HEARD)
+    if len(letters) != 8 or not set(letters) <= set(ALPHABET):
+        return None
+    return f"{letters[:4]}-{letters[4:]}"
+
+
+def find_attempt(db: Session, code: str) -> Attempt | None:
+    """The attempt with this receipt code, as ``read_code`` returns it."""
+    return db.get(Attempt, code)
+
+
+def steps_of(db: Session, code: str) -> list[AttemptStep]:
+    """The steps of an attempt, oldest first."""
+    return list(
+        db.scalars(select(AttemptStep).where(AttemptStep.code == code).order_by(AttemptStep.at, AttemptStep.entry))
+    )
+
+
+def latest_attempts(db: Session, limit: int, *, failed: bool) -> list[Attempt]:
+    """The newest attempts; only those that failed, if asked."""
+    wanted = select(Attempt).order_by(Attempt.started_at.desc()).limit(limit)
+    return list(db.scalars(wanted.where(Attempt.outcome == "failed") if failed else wanted))
+
+
+def prune_attempts(db: Session, now: float) -> None:
+    """Forget the attempts whose last step is older than KEPT.
+
+    :param now: seconds since 1970.
+    """
+    old = select(Attempt.code).where(Attempt.last_at < int(now) - KEPT)
+    db.execute(delete(AttemptStep).where(AttemptStep.code.in_(old)))
+    db.execute(delete(Attempt).where(Attempt.last_at < int(now) - KEPT))

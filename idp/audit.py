@@ -1,0 +1,64 @@
+"""Audit: what was done, by whom, to what. The record is written in the transaction of the act itself."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy.orm import Session
+
+from idp.logs import printable
+from idp.models import AuditEvent
+
+
+class Event(StrEnum):
+    """The whole vocabulary: subject, then what happened to it. ``meaning`` is the sentence of docs/audit-events.md."""
+
+    meaning: str
+
+    def __new__(cls, name: str, meaning: str) -> Event:
+        event = str.__new__(cls, name)
+        event._value_ = name
+        event.meaning = meaning
+        return event
+
+    person_created = "person.created", "An account was made."
+    person_changed = "person.changed", "Name, language, e-mail or another claim of a person was changed."
+    person_password_set = "person.password_set", "A person's password was set or changed."
+    person_suspended = "person.suspended", "An account was suspended: its sessions and grants end."
+    person_reactivated = "person.reactivated", "A suspended account may sign in again."
+    person_closed = "person.closed", "An account was closed for good."
+    person_signed_in = "person.signed_in", "A person proved who they are, and a session was opened."
+    person_signed_out = "person.signed_out", "A person ended one session."
+    person_signed_out_everywhere = "person.signed_out_everywhere", "All sessions and grants of a person were ended."
+    person_device_added = (
+        "person.device_added",
+        "A person signed in from a device for the first time, and was told by mail.",
+    )
+    person_disowned_sign_in = (
+        "person.disowned_sign_in",
+        "A person answered “this was not me”: all sessions and grants end.",
+    )
+    person_consent_given = "person.consent_given", "A person allowed a client to read scopes."
+    person_consent_denied = "person.consent_denied", "A person refused what a client asked for."
+    person_consent_withdrawn = "person.consent_withdrawn", "A person took back what a client was allowed."
+    keys_created = "keys.created", "The key ring was made."
+    keys_rotated = "keys.rotated", "Another key signs from now on."
+    keys_pruned = "keys.pruned", "Keys that nothing can need any more were removed."
+    keys_revoked = "keys.revoked", "A key was taken out at once: what it signed no longer verifies."
+    clients_added = "clients.added", "A relying party was added to clients.yaml by the command."
+    clients_secret_rotated = "clients.secret_rotated", "A relying party got a second client secret."
+    mail_retried = "mail.retried", "An operator sent a mail on its way again."
+
+
+def record(
+    db: Session, event: Event, *, now: float, actor: str, account_id: str | None = None, **facts: str | int | bool
+) -> None:
+    """Write one event into the caller's transaction.
+
+    :param now: seconds since 1970.
+    :param actor: ``person:<account id>``, ``operator:<unix user>`` or ``system``.
+    :param account_id: whom it happened to.
+    :param facts: what else is worth keeping; never a secret.
+    """
+    kept = {name: printable(value) if isinstance(value, str) else value for name, value in facts.items()}
+    db.add(AuditEvent(at=int(now), event=event.value, actor=printable(actor, 160), account_id=account_id, facts=kept))
