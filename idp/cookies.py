@@ -1,0 +1,85 @@
+"""Our cookies: their names, their flags, and how they are read and written. A companion of every page.
+
+Over https the names carry the ``__Host-`` prefix and the Secure flag, so that neither a sister host nor plain http can
+plant one. An issuer on http exists only on loopback, where many clients drop Secure cookies: there both are left out.
+A value that does not look like one of ours is no value: whoever meddles with a cookie is anonymous.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+
+from flask import Response, g, request
+
+from idp.parts import parts
+
+SESSION = "session"  # the signed-in person
+BROWSER = "browser"  # what pending logins and forms are bound to; made when missing
+DEVICE = "device"  # a browser in which this person has signed in before
+LANGUAGE = "language"  # what was chosen with the language switch
+
+YEAR = 365 * 86400
+
+_SHAPES = {
+    SESSION: re.compile(r"[A-Za-z0-9_-]{43}"),
+    BROWSER: re.compile(r"[A-Za-z0-9_-]{43}"),
+    DEVICE: re.compile(r"[A-Za-z0-9_-]{43}"),
+    LANGUAGE: re.compile(r"[a-z]{2,3}"),
+}
+
+
+def cookie_name(kind: str, *, secure: bool) -> str:
+    """The name on the wire of one of the four kinds above."""
+    return f"__Host-idp_{kind}" if secure else f"idp_{kind}"
+
+
+def find_in(header: str, kind: str, *, secure: bool) -> str | None:
+    """The value of our cookie in a Cookie header (RFC 6265 section 4.2), or None; of several the first counts."""
+    start = cookie_name(kind, secure=secure) + "="
+    for pair in header.split(";"):
+        pair = pair.strip()
+        if pair.startswith(start):
+            value = pair[len(start) :]
+            return value if _SHAPES[kind].fullmatch(value) else None
+    return None
+
+
+def find(kind: str) -> str | None:
+    """The value of our cookie in the request that is being answered, or None."""
+    return find_in(request.headers.get("Cookie", ""), kind, secure=parts().config.secure)
+
+
+def put(response: Response, kind: str, value: str, *, max_age: int | None = None) -> None:
+    """Let the browser keep ``value`` for ``max_age`` seconds; None: until the browser is closed."""
+    response.headers.add("Set-Cookie", _line(kind, value, max_age))
+
+
+def remove(response: Response, kind: str) -> None:
+    """Let the browser forget a cookie."""
+    response.headers.add("Set-Cookie", _line(kind, "", 0))
+
+
+def browser() -> str:
+    """What this browser is known by: its cookie, or a new value of 32 random bytes that leaves with the answer."""
+    if "browser" not in g:
+        value = find(BROWSER)
+        if value is None:
+            value = g.new_browser = base64.urlsafe_b64encode(parts().random(32)).rstrip(b"=").decode()
+        g.browser = value
+    return str(g.browser)
+
+
+def deliver(response: Response) -> Response:
+    """After each request: send the browser cookie that was made while answering it."""
+    if "new_browser" in g:
+        put(response, BROWSER, g.new_browser)
+    return response
+
+
+def _line(kind: str, value: str, max_age: int | None) -> str:
+    secure = parts().config.secure
+    line = f"{cookie_name(kind, secure=secure)}={value}; Path=/; HttpOnly; SameSite=Lax"
+    if max_age is not None:
+        line += f"; Max-Age={max_age}"
+    return line + "; Secure" if secure else line

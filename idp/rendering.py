@@ -1,0 +1,165 @@
+"""From a template and values to a page. A companion of every page.
+
+Templates are compiled once per process. Everything printed is escaped; an undefined name is an error. Operators' own
+templates (IDP_TEMPLATES) replace ours of the same name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from babel.dates import format_timedelta
+from flask import Flask, Response, request
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from werkzeug.exceptions import HTTPException
+
+from idp import cookies, csrf
+from idp.errors import IdpError, OAuthError, PageError, Unavailable
+from idp.parts import parts
+from idp.security_headers import content_security_policy
+
+PACKAGE = Path(__file__).parent
+
+
+def prepare(app: Flask) -> None:
+    """What ``app`` needs to show pages: static files, the browser cookie, and forms that only our own pages send."""
+    app.static_folder = str(PACKAGE / "static")
+    app.add_url_rule("/static/<path:filename>", endpoint="static", view_func=app.send_static_file)
+    app.before_request(csrf.check)
+    app.after_request(cookies.deliver)
+
+
+def render_page(
+    template: str,
+    status: int = 200,
+    *,
+    language: str | None = None,
+    form_targets: Sequence[str] = (),
+    **values: Any,
+) -> Response:
+    """A page for a person.
+
+    ``language``: what is known beyond the browser's own wish: the ``ui_locales`` of the request, else the person's
+    locale. ``form_targets``: redirect URIs that a form of this page may lead to in the end. ``values``: what the
+    template's first comment lists; every template also has ``t``, ``language``, ``languages``, ``csrf_field``,
+    ``again`` (the address of this page), ``host`` and ``support``.
+    """
+    here = parts()
+    chosen = choose_language(language)
+    again = _this_page()
+    page = pages_of(here.config.templates, here.config.host, here.config.support).get_template(template)
+    html = page.render(
+        values,
+        t=here.languages.translator(chosen),
+        language=chosen,
+        languages=_switch(chosen, again),
+        again=again,
+        csrf_field=csrf.CsrfField(),
+        now=here.clock,
+    )
+    response = Response(html, status, content_type="text/html; charset=utf-8")
+    logo = getattr(values.get("client"), "logo_uri", None)
+    response.headers["Content-Security-Policy"] = content_security_policy(tuple(form_targets), logo)
+    return response
+
+
+def error_page(error: IdpError, receipt: str | None = None, *, language: str | None = None) -> Response:
+    """What a person reads when something went wrong. Needs neither Redis nor SQL.
+
+    The sentences come from the reasons table; a reason without sentences gets the general ones. ``receipt``: the code
+    of the attempt.
+    """
+    known = parts().languages.has(f"reason.{error.reason}.says")
+    parameter = error.parameter if isinstance(error, OAuthError | PageError) else ""
+    response = render_page(
+        "busy.html" if isinstance(error, Unavailable) else "error.html",
+        error.status,
+        language=language,
+        reason=error.reason if known else None,
+        parameter=parameter,
+        receipt=receipt,
+    )
+    if isinstance(error, Unavailable):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def choose_language(known: str | None = None) -> str:
+    """The language of the page that is being made. ``known``: as in :func:`render_page`."""
+    return parts().languages.choose(
+        ui_locales=known,
+        cookie=cookies.find(cookies.LANGUAGE),
+        accept_language=request.headers.get("Accept-Language"),
+    )
+
+
+@lru_cache(maxsize=8)
+def pages_of(own: Path | None, host: str, support: str) -> Environment:
+    """The compiled templates. ``own``: the operator's folder; ``host`` and ``support`` as in the settings."""
+    folders = [own, PACKAGE / "templates"] if own else [PACKAGE / "templates"]
+    pages = Environment(
+        loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        auto_reload=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    prints = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in (PACKAGE / "static").iterdir()}
+    pages.globals["asset"] = {name: f"/static/{name}?v={print_}" for name, print_ in prints.items()}
+    pages.globals["host"] = host
+    pages.globals["support"] = support
+    pages.globals["support_link"] = f"mailto:{support}" if "@" in support and ":" not in support else support
+    pages.filters["ago"] = _ago
+    pages.filters["duration"] = _duration
+    return pages
+
+
+def _this_page() -> str:
+    """The path and query that ask for this page again; after a form, by the pending login that it belongs to."""
+    path = quote(request.path)
+    if request.method != "POST":
+        return f"{path}?{request.query_string.decode('latin-1')}" if request.query_string else path
+    try:
+        pending = request.form.get("p")
+    except HTTPException:  # the form itself is what is wrong
+        pending = None
+    return f"{path}?p={quote(pending)}" if pending else path
+
+
+def _switch(chosen: str, back: str) -> list[dict[str, object]]:
+    """The languages to choose from, each with the address that switches to it and comes back to the page ``back``."""
+    languages = parts().languages
+    return [
+        {
+            "code": code,
+            "name": languages.text(code, "language.name"),
+            "href": f"/language?to={code}&back={quote(back, safe='')}",
+            "chosen": code == chosen,
+        }
+        for code in languages.supported
+    ]
+
+
+@pass_context
+def _ago(context: Context, seconds: float) -> str:
+    """How long ago an epoch second was, in words: independent of time zones, which we do not know."""
+    passed = max(0.0, context["now"]() - seconds)
+    if passed < 60:
+        return str(context["t"]("time.now"))
+    return format_timedelta(timedelta(seconds=-passed), add_direction=True, threshold=1.5, locale=context["language"])
+
+
+@pass_context
+def _duration(context: Context, seconds: float) -> str:
+    """A waiting time in words, never shorter than it is."""
+    whole = math.ceil(seconds) if seconds < 120 else 60 * math.ceil(seconds / 60)
+    return format_timedelta(timedelta(seconds=whole), threshold=2, locale=context["language"])
