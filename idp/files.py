@@ -1,0 +1,86 @@
+"""Files that are never half-written: replaced as a whole, changed by one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from idp.errors import OperatorError
+
+Stamp = tuple[int, int, int]
+
+
+def stamp(path: Path) -> Stamp:
+    """What changes whenever a file is replaced: modification time (ns), inode and size.
+
+    :raises OSError: when the file is not there.
+    """
+    found = os.stat(path)
+    return (found.st_mtime_ns, found.st_ino, found.st_size)
+
+
+@contextlib.contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the folder for one writer: a second process waits. The kernel lets go when the process dies."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Put ``content`` at ``path`` so that a reader, or a crash, sees the old file or the new one and nothing between.
+
+    Run as root, the file is given to the owner of its folder: an operator's ``sudo idp keys rotate`` must not leave a
+    key that the service cannot read.
+    """
+    folder = path.parent
+    written = folder / f".{path.name}.{os.getpid()}.new"
+    try:
+        handle = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with open(handle, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            if os.geteuid() == 0:
+                owner = os.stat(folder)
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(written, path)
+    except OSError as error:
+        written.unlink(missing_ok=True)
+        raise OperatorError(f"{path}: cannot be written ({error.strerror}). Nothing was changed.") from error
+    parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
+
+
+def read_private(path: Path) -> bytes:
+    """Read a file that only its owner may see; its folder too.
+
+    :raises FileNotFoundError: when it is not there.
+    :raises OperatorError: when others may read it, with the command that mends it.
+    """
+    check_private(path.parent, os.stat(path.parent))
+    with open(path, "rb") as file:
+        check_private(path, os.fstat(file.fileno()))
+        return file.read()
+
+
+def check_private(path: Path, found: os.stat_result) -> None:
+    """Refuse a file or folder that its group or others may read, write or enter."""
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & 0o077:
+        right = "700" if stat.S_ISDIR(found.st_mode) else "600"
+        raise OperatorError(
+            f"{path}: others on this machine can get at it (mode {mode:04o}), and it holds private keys. "
+            f"Run: chmod {right} {path}   If somebody may have read it, see “A key was stolen” in docs/operators/rotate-keys.md."
+        )
