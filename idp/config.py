@@ -28,34 +28,72 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    issuer: str = Field(description="The base of every URL that we print, and the `iss` of every token. Permanent: choose it once. https, except on loopback. No path.")
+    issuer: str = Field(
+        description="The base of every URL that we print, and the `iss` of every token. Permanent: choose it once. https, except on loopback. No path."
+    )
     data: Path = Field(Path("data"), description="Folder of the embedded database and the embedded Valkey.")
-    keys: Path = Field(Path("keys"), description="Folder of the signing keys and of the secrets that must last. Files in it are 0600.")
-    clients: Path | None = Field(None, description="The relying parties. Default: `clients.yaml` in the working folder, else the shipped examples.")
-    database_url: str = Field("", description="SQL database, e.g. `postgresql+psycopg://user:password@host/idp`. Empty: embedded SQLite in IDP_DATA.")
-    redis_url: str = Field("", description="Redis, e.g. `rediss://:password@host:6379/0`. Empty: an embedded Valkey in IDP_DATA, started and stopped with the provider.")
-    redis_ca: Path | None = Field(None, description="Certificate authority of a `rediss://` server that is not in the system's trust store.")
+    keys: Path = Field(
+        Path("keys"), description="Folder of the signing keys and of the secrets that must last. Files in it are 0600."
+    )
+    clients: Path | None = Field(
+        None,
+        description="The relying parties. Default: `clients.yaml` in the working folder, else the shipped examples.",
+    )
+    database_url: str = Field(
+        "",
+        description="SQL database, e.g. `postgresql+psycopg://user:password@host/idp`. Empty: embedded SQLite in IDP_DATA.",
+    )
+    redis_url: str = Field(
+        "",
+        description="Redis, e.g. `rediss://:password@host:6379/0`. Empty: an embedded Valkey in IDP_DATA, started and stopped with the provider.",
+    )
+    redis_ca: Path | None = Field(
+        None, description="Certificate authority of a `rediss://` server that is not in the system's trust store."
+    )
     listen: str = Field("127.0.0.1:8000", description="Address and port to listen on.")
     workers: int = Field(1, ge=1, le=64, description="Worker processes.")
-    threads: int = Field(64, ge=2, le=256, description="Most threads per worker. Waiting sign-ins hold one each; hashing itself is bounded by IDP_HASHING.")
+    threads: int = Field(
+        64,
+        ge=2,
+        le=256,
+        description="Most threads per worker. Waiting sign-ins hold one each; hashing itself is bounded by IDP_HASHING.",
+    )
     hashing: int = Field(2, ge=1, le=64, description="Passwords hashed at the same time per worker; each takes 19 MiB.")
     tls_certificate: Path | None = Field(None, description="PEM chain, to serve TLS without a proxy in front.")
     tls_key: Path | None = Field(None, description="PEM key (PKCS#8) for IDP_TLS_CERTIFICATE.")
-    trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(_words)] = Field((), description="Networks whose X-Forwarded-For counts, e.g. `10.0.0.0/8`.")
-    allowed_networks: Annotated[tuple[Network, ...], BeforeValidator(_words)] = Field((), description="Private networks that outgoing calls may reach, e.g. `10.1.2.0/24`. Loopback and http only while the issuer itself is on loopback.")
-    templates: Path | None = Field(None, description="Folder with your own templates; a file there replaces ours of the same name.")
+    trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(_words)] = Field(
+        (), description="Networks whose X-Forwarded-For counts, e.g. `10.0.0.0/8`."
+    )
+    allowed_networks: Annotated[tuple[Network, ...], BeforeValidator(_words)] = Field(
+        (),
+        description="Private networks that outgoing calls may reach, e.g. `10.1.2.0/24`. Loopback and http only while the issuer itself is on loopback.",
+    )
+    templates: Path | None = Field(
+        None, description="Folder with your own templates; a file there replaces ours of the same name."
+    )
     smtp: str = Field("", description="Mail server as `host:port`. Empty: mail waits in the outbox.")
     smtp_user: str = Field("", description="Name to log in with at the mail server.")
     smtp_password: str = Field("", repr=False, description="Password to log in with at the mail server.")
     smtp_starttls: bool = Field(True, description="Demand STARTTLS from the mail server.")
     mail_from: str = Field("", description="Sender of our mails. Default: `no-reply@` and the issuer's host.")
-    support: str = Field("", description="How people reach your support: an e-mail address or an https page. Shown beside the receipt code.")
+    support: str = Field(
+        "",
+        description="How people reach your support: an e-mail address or an https page. Shown beside the receipt code.",
+    )
     session_idle: int = Field(8 * 3600, ge=60, description="A session without use ends after this.")
     session_lifetime: int = Field(24 * 3600, ge=60, description="A session ends after this however much it is used.")
-    session_kept: int = Field(30 * 86400, ge=60, description="The same with “keep me signed in”; idle time does not end such a session.")
-    jwks_max_age: int = Field(3600, ge=1, description="How long relying parties may cache /jwks. Rotation waits at least this long.")
+    session_kept: int = Field(
+        30 * 86400, ge=60, description="The same with “keep me signed in”; idle time does not end such a session."
+    )
+    jwks_max_age: int = Field(
+        3600, ge=1, description="How long relying parties may cache /jwks. Rotation waits at least this long."
+    )
     metrics_token: str = Field("", repr=False, description="Bearer token for /metrics. Empty: /metrics is off.")
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="How much is logged, as JSON lines to standard error.")
+    log_level: str = Field(
+        "INFO",
+        pattern="^(DEBUG|INFO|WARNING|ERROR)$",
+        description="How much is logged, as JSON lines to standard error.",
+    )
 
     @field_validator("issuer")
     @classmethod
@@ -118,7 +156,9 @@ def read_config(environ: Mapping[str, str] | None = None) -> Config:
             try:
                 value = Path(value).read_text(encoding="utf-8").rstrip("\n")
             except (OSError, UnicodeDecodeError) as error:
-                problems.append(f"{name}: cannot be read ({error.__class__.__name__}). Give the path of a readable text file.")
+                problems.append(
+                    f"{name}: cannot be read ({error.__class__.__name__}). Give the path of a readable text file."
+                )
                 continue
         if key in values:
             problems.append(f"{name}: given twice, directly and as a file. Keep one.")
@@ -126,7 +166,9 @@ def read_config(environ: Mapping[str, str] | None = None) -> Config:
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        problems += [_say(row["loc"], row["type"], row["msg"]) for row in error.errors(include_input=False, include_url=False)]
+        problems += [
+            _say(row["loc"], row["type"], row["msg"]) for row in error.errors(include_input=False, include_url=False)
+        ]
     if problems:
         raise OperatorError("Settings:\n  " + "\n  ".join(sorted(problems)) + "\nAll settings: docs/settings.md")
     return config
@@ -139,3 +181,8 @@ def _say(where: tuple[int | str, ...], kind: str, message: str) -> str:
     if kind == "extra_forbidden":
         return f"{name}: no such setting."
     return f"{name}: {message.removeprefix('Value error, ')}."
+
+
+def read_references() -> dict[str, str]:
+    """What ``${NAME}`` in clients.yaml may refer to: the environment without our own settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("IDP_")}

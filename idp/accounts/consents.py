@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session as Transaction
 
 from idp import audit
-from idp.models import Consent
+from idp.models import Account, Consent
 
 
 def consents_of(db: Transaction, account_id: str) -> dict[str, tuple[str, ...]]:
@@ -24,7 +24,7 @@ def remember_consent(
 
     Two tabs may consent at once: the account's row is held, so that one waits for the other and neither scope is lost.
     """
-    audit.hold(db, account_id)
+    db.execute(select(Account.id).where(Account.id == account_id).with_for_update())
     consent = db.scalars(
         select(Consent).where(Consent.account_id == account_id, Consent.client_id == client_id)
     ).one_or_none()
@@ -35,7 +35,7 @@ def remember_consent(
     consent.given_at = int(now)
     audit.record(
         db,
-        audit.Event.CONSENT_GIVEN,
+        audit.Event.person_consent_given,
         now=now,
         actor=f"person:{account_id}",
         account_id=account_id,

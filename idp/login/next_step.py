@@ -36,7 +36,7 @@ class Progress:
     """How far this very request has come, from its pending login. The empty one: it has just arrived."""
 
     session: str = ""  # key of the session that was opened for this request
-    consented: bool = False  # the person has pressed Allow for this request
+    consent: str = ""  # what the person has answered for this request: allowed, denied, or not asked yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ def next_step(asked: Asked, holder: Holder | None, progress: Progress, now: floa
         return Refuse("login_required", "other_person_signed_in")
     if asked.essential_acr and holder.acr not in asked.essential_acr:
         return Refuse("unmet_authentication_requirements", "acr_unmet")
+    if progress.consent == "denied":
+        return Refuse("access_denied", "consent_denied")
     if _must_ask_consent(asked, holder, progress):
         return Refuse("consent_required", "consent_required") if silent else AskConsent(asked.scopes)
     return Issue(asked.scopes)
@@ -93,7 +95,7 @@ def _must_sign_in_anew(asked: Asked, holder: Holder, progress: Progress, now: fl
 
 
 def _must_ask_consent(asked: Asked, holder: Holder, progress: Progress) -> bool:
-    if progress.consented:
+    if progress.consent == "allowed":
         return False
     if "consent" in asked.prompt:
         return True

@@ -28,7 +28,10 @@ class Pending:
     created: int
     email: str = ""  # what was typed in the first step
     session: str = ""  # key of the session that was opened for this request
-    consented: bool = False
+    scopes: tuple[str, ...] = ()  # what the request asks for, checked
+    asked: str = ""  # key of the session that was shown the consent page
+    consent: str = ""  # what it answered: allowed, denied, or nothing yet
+    ui_locales: str = ""  # what the relying party knows of the person's languages
 
 
 def park(
@@ -42,6 +45,8 @@ def park(
     request: str = "",
     client_id: str = "",
     email: str = "",
+    ui_locales: str = "",
+    scopes: tuple[str, ...] = (),
 ) -> str:
     """Park a request for the browser whose cookie is ``browser``; return its handle. One round trip."""
     handle = base64.urlsafe_b64encode(random(18)).decode()
@@ -55,6 +60,8 @@ def park(
         "expires": expires,
         "browser": token_hash(browser),
         "email": email,
+        "ui_locales": ui_locales,
+        "scopes": " ".join(scopes),
     }
     flat = [part for pair in fields.items() for part in pair]
     store.call("idp_pending_park", _key(handle), expires, *flat)
@@ -62,7 +69,7 @@ def park(
 
 
 def find(store: RedisStore, handle: str, browser: str, now: float, **notes: str) -> Pending:
-    """Find the pending login and, in the same round trip, note ``email``, ``session`` or ``consented`` in it.
+    """Find the pending login and, in the same round trip, note ``email``, ``session``, ``asked`` or ``consent``.
 
     :raises PageError: it is unknown or over (``pending_unknown``), or it began in another browser
         (``pending_foreign_browser``).
@@ -97,5 +104,8 @@ def _pending(handle: str, answer: list[object]) -> Pending:
         created=int(fields["created"]),
         email=fields["email"],
         session=fields.get("session", ""),
-        consented=fields.get("consented") == "yes",
+        scopes=tuple(fields["scopes"].split()),
+        asked=fields.get("asked", ""),
+        consent=fields.get("consent", ""),
+        ui_locales=fields["ui_locales"],
     )

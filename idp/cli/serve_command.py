@@ -1,0 +1,157 @@
+"""``idp serve``: the provider. One process owns the embedded server and watches; workers answer; one more does the
+background work. All of them end together, however the first one ends."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from idp.config import Config, read_config, read_references
+from idp.errors import OperatorError
+
+if TYPE_CHECKING:
+    from idp.redis_store import EmbeddedServer
+
+MAX_HEADERS = 64 * 1024  # bytes of a request line and its headers
+
+
+@click.command("serve")
+def serve_command() -> None:
+    """Run the provider until it is told to stop (SIGTERM or Ctrl-C)."""
+    from idp.keys import create_keys, refuse_optimised_python
+    from idp.logs import configure
+
+    refuse_optimised_python()
+    config = read_config()
+    configure(config.log_level)
+    host, port = _listening_address(config)
+    _must_be_free(host, port)
+    clients = _read_clients(config)
+    create_keys(config.keys, clients.algorithms(), time.time())
+    embedded = _start_store(config)
+    try:
+        _prepare_database(config)
+        _warm_up()
+        worker = multiprocessing.get_context("fork").Process(
+            target=_work, args=(config, os.getpid()), name="idp-worker"
+        )
+        worker.start()
+        try:
+            _answer_requests(config, host, port)
+        finally:
+            worker.terminate()
+            worker.join(10)
+    finally:
+        if embedded is not None:
+            embedded.stop()
+
+
+def _listening_address(config: Config) -> tuple[str, int]:
+    host, colon, port = config.listen.rpartition(":")
+    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+        raise OperatorError("IDP_LISTEN: must be like 127.0.0.1:8000 or [::]:8000")
+    return host.strip("[]"), int(port)
+
+
+def _must_be_free(host: str, port: int) -> None:
+    """A second provider on the same port would start without an error and share the traffic: refuse it here."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise OperatorError(f"IDP_LISTEN: {host}:{port} cannot be used: {error.strerror}.") from None
+
+
+def _read_clients(config: Config) -> Any:
+    from idp.clients import Clients
+    from idp.parts import clients_path
+
+    return Clients(clients_path(config), read_references(), loopback=config.on_loopback)
+
+
+def _start_store(config: Config) -> EmbeddedServer | None:
+    from idp.redis_store import EmbeddedServer
+
+    return None if config.redis_url else EmbeddedServer.start(config.data)
+
+
+def _prepare_database(config: Config) -> None:
+    from idp.database import Database
+
+    database = Database(config)
+    try:
+        database.upgrade()
+    finally:
+        database.close()
+
+
+def _warm_up() -> None:
+    """Import what workers need before they are forked, so that they share its memory."""
+    import idp.app
+    import idp.worker  # noqa: F401 imported for its effect on what the fork shares
+
+
+def _answer_requests(config: Config, host: str, port: int) -> None:
+    from granian.constants import Interfaces
+    from granian.http import HTTP1Settings
+    from granian.log import LogLevels
+    from granian.server import Server
+
+    server = Server(
+        "idp",
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=config.workers,
+        blocking_threads=config.threads,
+        http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=MAX_HEADERS),
+        log_level=LogLevels.warning,
+        ssl_cert=config.tls_certificate,
+        ssl_key=config.tls_key,
+        respawn_failed_workers=True,
+        workers_kill_timeout=15,
+    )
+    server.serve(target_loader=partial(load_application, config, os.getpid()), wrap_loader=False)
+
+
+def load_application(config: Config, parent: int) -> Callable[..., Any]:
+    """Build the application in a worker process; it ends with ``parent``, also after SIGKILL."""
+    end_with_parent(parent)
+    from idp.app import create_app
+    from idp.logs import configure
+    from idp.parts import build
+
+    configure(config.log_level)
+    parts = build(config, read_references())
+    return create_app(parts)
+
+
+def _work(config: Config, parent: int) -> None:
+    end_with_parent(parent)
+    from idp.logs import configure
+    from idp.worker import run_worker
+
+    configure(config.log_level)
+    run_worker(config, read_references())
+
+
+def end_with_parent(parent: int) -> None:
+    """Ask the kernel to end this process with ``parent``. Linux only; elsewhere a stop by signal still ends all."""
+    if sys.platform != "linux":
+        return
+    death_signal = 1  # PR_SET_PDEATHSIG
+    ctypes.CDLL(None).prctl(death_signal, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before we asked
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,39 @@
+"""The sign-in that the browser is in the middle of. A companion of the pages on the way: start, doors, consent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, g
+
+from idp import cookies
+from idp.login import pending as pendings
+from idp.login.pending import Pending
+from idp.parts import parts
+from idp.rendering import render_page
+
+
+def find_pending(handle: str, **notes: str) -> Pending:
+    """The pending login of this browser; ``notes`` are written into it. Its receipt is shown if anything goes wrong.
+
+    :raises PageError: ``pending_unknown``, ``pending_foreign_browser``.
+    """
+    here = parts()
+    pending = pendings.find(here.store, handle, cookies.browser(), here.clock(), **notes)
+    g.receipt = pending.receipt
+    return pending
+
+
+def show(template: str, pending: Pending, status: int = 200, **values: Any) -> Response:
+    """A page on the way: with the product's face, in the language that the product asked for."""
+    client = parts().clients.find(pending.client_id)
+    return render_page(
+        template,
+        status,
+        language=pending.ui_locales,
+        # A form of this page may end, redirect by redirect, at the product.
+        form_targets=client.redirect_uris if client else (),
+        p=pending.handle,
+        client=client,
+        **values,
+    )

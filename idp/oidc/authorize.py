@@ -1,0 +1,131 @@
+"""``/authorize``: a product sends its user here, and gets an answer here. ``/authorize/resume``: back from signing in."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from flask import Blueprint, Response, abort, g, request
+
+from idp import cookies, csrf
+from idp.accounts.sessions import Session
+from idp.accounts.visitor import visitor
+from idp.attempts import Step
+from idp.errors import PageError
+from idp.login import pending as pendings
+from idp.login.next_step import AskConsent, AskLogin, Issue, Progress, Refuse
+from idp.login.pending import Pending
+from idp.oidc.error_responses import refuse, send
+from idp.oidc.posted import come_back_by_get, posted_or_query
+from idp.oidc.request_checks import CheckedRequest, RequestRefused, check_request
+from idp.parts import parts
+from idp.redirects import go
+
+bp = Blueprint("authorize", __name__)
+
+
+@bp.route("/authorize", methods=["GET", "POST"], provide_automatic_options=False)
+@csrf.exempt
+def authorize() -> Response:
+    """Take an authorization request, by GET or POST (OpenID Connect Core 3.1.2.1)."""
+    here = parts()
+    g.receipt = here.attempts.start()
+    if request.method == "HEAD":
+        abort(405)  # never a request whose answer nobody reads (P-19, AZ-19)
+    if request.method == "POST":
+        return come_back_by_get()
+    raw = posted_or_query()
+    try:
+        checked = check_request(raw, here.clients)
+    except RequestRefused as error:
+        return _refused(error)
+    here.attempts.step(g.receipt, Step.request_received, client_id=checked.client.client_id)
+    return _proceed(checked, raw, None)
+
+
+@bp.get("/authorize/resume", provide_automatic_options=False)
+def resume() -> Response:
+    """Come back from the door or from consent: the same decision again, with what has happened since."""
+    here = parts()
+    handle = request.args.get("p", "")
+    pending = pendings.find(here.store, handle, cookies.browser(), here.clock())
+    g.receipt = pending.receipt
+    if pending.purpose != "authorize":
+        raise PageError("pending_unknown")
+    try:
+        # The client may have changed or gone while the person was away.
+        checked = check_request(pending.request, here.clients)
+    except RequestRefused as error:
+        pendings.take(here.store, handle, cookies.browser(), here.clock())
+        return _refused(error)
+    return _proceed(checked, pending.request, pending)
+
+
+def _proceed(checked: CheckedRequest, raw: str, pending: Pending | None) -> Response:
+    here = parts()
+    now = here.clock()
+    session = visitor()
+    progress = _progress(pending, session)
+    step = here.authorization.decide(checked, session, progress, now)
+    match step:
+        case AskLogin() | AskConsent():
+            handle = pending.handle if pending else _park(checked, raw, email=session.email if session else "")
+            return go("/login" if isinstance(step, AskLogin) else "/consent", p=handle)
+        case Issue(scopes):
+            assert session is not None  # noqa: S101 next_step issues to nobody else
+            if pending:
+                pendings.take(here.store, pending.handle, cookies.browser(), now)
+            fields = here.authorization.issue(checked, session, scopes, g.receipt, now)
+            return send(checked.redirect_uri, checked.response_mode, fields)
+        case Refuse(error, reason):
+            if pending:
+                pendings.take(here.store, pending.handle, cookies.browser(), now)
+            here.attempts.step(
+                g.receipt,
+                Step.request_refused,
+                reason=reason,
+                outcome="failed",
+                client_id=checked.client.client_id,
+                account_id=session.account_id if session else None,
+            )
+            description = here.languages.text("en", f"reason.{reason}.says")
+            fields = here.authorization.response_fields(checked.state, error=error, error_description=description)
+            return send(checked.redirect_uri, checked.response_mode, fields)
+        case _:
+            assert_never(step)
+
+
+def _progress(pending: Pending | None, session: Session | None) -> Progress:
+    if pending is None:
+        return Progress()
+    # A consent counts only for the session that was asked, not for whoever has signed in meanwhile.
+    asked = session is not None and pending.asked == session.key
+    return Progress(pending.session, pending.consent if asked else "")
+
+
+def _park(checked: CheckedRequest, raw: str, *, email: str) -> str:
+    here = parts()
+    return pendings.park(
+        here.store,
+        purpose="authorize",
+        browser=cookies.browser(),
+        receipt=g.receipt,
+        now=here.clock(),
+        random=here.random,
+        request=raw,
+        client_id=checked.client.client_id,
+        email=checked.login_hint or email,
+        ui_locales=checked.ui_locales,
+        scopes=checked.scopes,
+    )
+
+
+def _refused(error: RequestRefused) -> Response:
+    parts().attempts.step(
+        g.receipt,
+        Step.request_refused,
+        reason=error.reason,
+        outcome="failed",
+        client_id=error.client.client_id if error.client else None,
+        parameter=error.parameter,
+    )
+    return refuse(error, g.receipt)

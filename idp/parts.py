@@ -1,0 +1,116 @@
+"""The built objects, typed, in one visible place. ``build`` makes them; pages reach them by ``parts()``."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from flask import current_app
+
+from idp.config import Config
+
+if TYPE_CHECKING:  # the heavy ones are imported when they are built
+    from idp.accounts.passwords import PasswordHasher
+    from idp.attempts import Attempts
+    from idp.clients import Clients
+    from idp.database import Database
+    from idp.fetch import Fetcher
+    from idp.keys import KeyRing
+    from idp.languages import Languages
+    from idp.machine import Endpoints
+    from idp.oidc.authorization import Authorization
+    from idp.oidc.provider import Provider
+    from idp.redis_store import RedisStore
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What pages may use. Times come from ``clock`` (seconds since 1970), secrets from ``random`` (number of bytes)."""
+
+    config: Config
+    clock: Callable[[], float]
+    random: Callable[[int], bytes]
+    database: Database
+    store: RedisStore
+    keys: KeyRing
+    clients: Clients
+    languages: Languages
+    attempts: Attempts
+    hasher: PasswordHasher
+    outgoing: Fetcher
+    provider: Provider
+    authorization: Authorization
+    endpoints: Endpoints
+
+    def close(self) -> None:
+        """Write out what waits in memory and close the connections."""
+        self.attempts.close()
+        self.store.close()
+        self.database.close()
+
+
+def parts() -> Parts:
+    """The parts of the application that is answering."""
+    return cast(Parts, current_app.extensions["idp"])
+
+
+def clients_path(config: Config) -> Path:
+    """Where the relying parties stand: as configured, else in the working folder, else the shipped examples."""
+    if config.clients is not None:
+        return config.clients
+    here = Path("clients.yaml")
+    return here if here.exists() else Path(__file__).parent / "clients.yaml"
+
+
+def build(
+    config: Config,
+    references: Mapping[str, str],
+    *,
+    redis_url: str = "",
+    clock: Callable[[], float] = time.time,
+    random: Callable[[int], bytes] = secrets.token_bytes,
+) -> Parts:
+    """Build everything that a provider process needs.
+
+    ``references`` resolves ``${NAME}`` in clients.yaml; ``redis_url`` is the embedded server's address when this process
+    was told it by the one that owns the server.
+    """
+    from idp.accounts.passwords import PasswordHasher
+    from idp.attempts import Attempts
+    from idp.clients import Clients
+    from idp.database import Database
+    from idp.fetch import Fetcher
+    from idp.keys import KeyRing
+    from idp.languages import Languages
+    from idp.machine import Endpoints
+    from idp.oidc.authorization import Authorization
+    from idp.oidc.provider import build_provider
+    from idp.redis_store import open_store
+
+    store = open_store(config, redis_url)
+    keys = KeyRing(config.keys, config.jwks_max_age)
+    clients = Clients(clients_path(config), references, loopback=config.on_loopback)
+    attempts = Attempts(store, random, clock)
+    outgoing = Fetcher(config)
+    provider = build_provider(config, store, keys, clients, attempts, random, clock, outgoing)
+    authorization = Authorization(config, store, clients, provider, attempts, clock)
+    return Parts(
+        config=config,
+        clock=clock,
+        random=random,
+        database=Database(config),
+        store=store,
+        keys=keys,
+        clients=clients,
+        languages=Languages(),
+        attempts=attempts,
+        hasher=PasswordHasher(config.hashing, config.threads - 4),
+        outgoing=outgoing,
+        provider=provider,
+        authorization=authorization,
+        endpoints=Endpoints(provider, authorization.answer),
+    )
