@@ -123,7 +123,9 @@ def main() -> int:
     if not missing:
         return 0
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        print(f"Without root on Debian, tests that need {', '.join(missing)} are left out. To run them too:\n  {advice(missing)}")
+        print(
+            f"Without root on Debian, tests that need {', '.join(missing)} are left out. To run them too:\n  {advice(missing)}"
+        )
         return 0
     packages = sorted({package for row in missing.values() for package in row})
     print(f"Installing for the tests: {' '.join(packages)}")
