@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session as Transaction
 
 from idp import grants
 from idp.clients import Clients
 from idp.config import Config
 from idp.models import LogoutNotice
+from idp.outbox import queue_logout
 from idp.redis_store import Batch, RedisStore, token_hash
 
 NOTE_USE_AFTER = 60  # seconds: a busy session is written to at most this often
@@ -151,28 +153,25 @@ def sessions_of(store: RedisStore, account_id: str, now: float) -> list[Session]
 def queue_logout_notices(
     db: Transaction, store: RedisStore, sessions: Iterable[Session], clients: Clients, now: float
 ) -> None:
-    """Write down which relying parties must hear that these sessions end (OpenID Connect Back-Channel Logout 2.5).
+    """Write down which products must hear that these sessions end (OpenID Connect Back-Channel Logout 1.0, section 2.5).
 
-    Do this in the transaction that records the act, and end the sessions after it: what fails between the two can be
-    repeated, and nobody stays uninformed.
+    Do this in the transaction that records the act, and ``end_sessions`` after it: what fails between the two can be done
+    again, and no product stays uninformed. Who is already waiting to hear of a session is not told twice.
     """
+    products: set[tuple[str, str, str]] = set()
     for session in sessions:
-        for given in grants.grants_of_session(store, session.id, now):
-            client = clients.find(given.client_id)
-            if client is not None and client.backchannel_logout_uri:
-                db.add(
-                    LogoutNotice(
-                        client_id=given.client_id,
-                        sub=given.sub,
-                        sid=given.sid,
-                        created_at=int(now),
-                        next_try_at=int(now),
-                    )
-                )
+        for used in grants.grants_of_session(store, session.id, now):
+            products.add((used.client_id, used.sid, used.sub))
+    if products:
+        waiting = select(LogoutNotice.client_id, LogoutNotice.sid, LogoutNotice.sub).where(
+            LogoutNotice.state == "waiting", LogoutNotice.sid.in_([sid for _, sid, _ in products])
+        )
+        products -= {(client_id, sid, sub) for client_id, sid, sub in db.execute(waiting)}
+    queue_logout(db, products, clients, now)
 
 
 def end_sessions(store: RedisStore, sessions: Iterable[Session]) -> None:
-    """End sessions and what they have given to products. Offline grants live on (``grants.end_account_grants`` ends those)."""
+    """End sessions and what they have given to products, except what was granted offline."""
     for session in sessions:
         with store.batch() as batch:
             _forget(batch, session)

@@ -1,0 +1,223 @@
+"""The life of an account: made, changed, suspended, taken back; and how that reaches sessions and grants.
+
+SQL is told first, together with the audit record and a Revocation row. ``apply_revocations`` then ends or rewrites what
+Redis holds, at once by whoever acted and every second by the worker, until it is done: within five seconds, or as soon
+as Redis is back.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import Select, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session as Transaction
+
+from idp import audit, grants
+from idp.accounts import sessions
+from idp.accounts.identity import Address, read_address
+from idp.accounts.standard_claims import NAMES, WrongClaim, check_claim
+from idp.clients import Clients
+from idp.database import Database
+from idp.models import Account, Consent, Email, Password, Revocation
+from idp.redis_store import RedisStore
+
+AT_ONCE = 100  # revocations that are applied in one go
+
+
+class AddressTaken(Exception):
+    """Another account has this address."""
+
+
+def create_account(
+    db: Transaction,
+    address: Address,
+    *,
+    claims: Mapping[str, Any],
+    verified: bool,
+    password_hash: str | None,
+    actor: str,
+    now: float,
+    random: Callable[[int], bytes],
+) -> Account:
+    """Make an account. ``claims`` are standard claims other than those about the address; ``actor`` as in the audit.
+
+    :raises AddressTaken: also when two claim the address at the same moment; the transaction is then over.
+    :raises WrongClaim: see ``check_claim``.
+    """
+    account = Account(
+        id=random(16).hex(),
+        sub=base64.urlsafe_b64encode(random(16)).decode().rstrip("="),
+        created_at=int(now),
+        updated_at=int(now),
+        profile={},
+        emails=[
+            Email(
+                address=address.written,
+                canonical=address.canonical,
+                primary=True,
+                verified_at=int(now) if verified else None,
+            )
+        ],
+    )
+    if password_hash is not None:
+        account.password = Password(hash=password_hash, changed_at=int(now))
+    _write_claims(account, claims)
+    db.add(account)
+    _flush_address(db)
+    audit.record(db, audit.Event.person_created, now=now, actor=actor, account_id=account.id)
+    if password_hash is not None:
+        audit.record(db, audit.Event.person_password_set, now=now, actor=actor, account_id=account.id)
+    return account
+
+
+def find_account(db: Transaction, canonical: str) -> Account | None:
+    """Find an account by the canonical form of one of its addresses."""
+    return db.scalar(select(Account).join(Email).where(Email.canonical == canonical))
+
+
+def primary_email(account: Account) -> Email:
+    """The address that mails go to and that products are told."""
+    return next(email for email in account.emails if email.primary)
+
+
+def snapshot(account: Account) -> dict[str, Any]:
+    """The standard claims that we know of a person, as sessions and grants carry them. Never ``sub`` (P-08)."""
+    email = primary_email(account)
+    known = {name: account.profile[name] for name in NAMES if name in account.profile}
+    if account.locale:
+        known["locale"] = account.locale
+    if "phone_number" in known:
+        known.setdefault("phone_number_verified", False)
+    return known | {
+        "email": email.address,
+        "email_verified": email.verified_at is not None,
+        "updated_at": account.updated_at,
+    }
+
+
+def change_claims(db: Transaction, account: Account, changes: Mapping[str, Any], *, actor: str, now: float) -> None:
+    """Write standard claims; None removes one. A new address or phone number is unverified unless said otherwise.
+
+    :raises WrongClaim: see ``check_claim``; nothing is changed then.
+    :raises AddressTaken: the transaction is then over.
+    """
+    about_email = {name: value for name, value in changes.items() if name in ("email", "email_verified")}
+    _write_claims(account, {name: value for name, value in changes.items() if name not in about_email})
+    _write_email(account, about_email, now)
+    account.updated_at = int(now)
+    _flush_address(db)
+    db.add(Revocation(kind="person", account_id=account.id, created_at=int(now)))
+    audit.record(
+        db, audit.Event.person_changed, now=now, actor=actor, account_id=account.id, claims=" ".join(sorted(changes))
+    )
+
+
+def suspend(db: Transaction, account: Account, *, actor: str, now: float) -> None:
+    """Let nobody sign in to the account any more, and end all that is open."""
+    account.state = "suspended"
+    end_everything(db, account.id, event=audit.Event.person_suspended, actor=actor, now=now)
+
+
+def reactivate(db: Transaction, account: Account, *, actor: str, now: float) -> None:
+    """Take a suspension back."""
+    account.state = "active"
+    audit.record(db, audit.Event.person_reactivated, now=now, actor=actor, account_id=account.id)
+
+
+def end_everything(db: Transaction, account_id: str, *, event: audit.Event, actor: str, now: float) -> None:
+    """End all sessions and all grants of a person, offline ones too; products are told."""
+    db.add(Revocation(kind="account", account_id=account_id, created_at=int(now)))
+    audit.record(db, event, now=now, actor=actor, account_id=account_id)
+
+
+def withdraw_consent(db: Transaction, account: Account, client_id: str, *, actor: str, now: float) -> bool:
+    """Take back what a person has allowed a product, and end its grants. False if nothing was allowed."""
+    consent = db.scalar(select(Consent).where(Consent.account_id == account.id, Consent.client_id == client_id))
+    if consent is None:
+        return False
+    db.delete(consent)
+    db.add(Revocation(kind="consent", account_id=account.id, client_id=client_id, created_at=int(now)))
+    audit.record(
+        db, audit.Event.person_consent_withdrawn, now=now, actor=actor, account_id=account.id, client=client_id
+    )
+    return True
+
+
+def apply_revocations(database: Database, store: RedisStore, clients: Clients, now: float) -> int:
+    """Bring to Redis what SQL says must end or change there; return how many revocations were done.
+
+    Whatever is interrupted is repeated by the next call.
+
+    :raises Unavailable: Redis or SQL does not answer.
+    """
+    with database.reading() as db:
+        if db.scalar(_waiting().limit(1)) is None:
+            return 0  # asked every second: without taking the writers' place
+    with database.transaction() as db:
+        rows = db.scalars(_waiting().limit(AT_ONCE).with_for_update()).all()
+        for row in rows:
+            if row.kind == "account":
+                live = sessions.sessions_of(store, row.account_id, now)
+                sessions.queue_logout_notices(db, store, live, clients, now)
+            elif row.kind == "person":
+                # Under the account's lock, so that an older state never overwrites a newer one.
+                account = db.get(Account, row.account_id, with_for_update=True)
+                if account is not None:
+                    sessions.rewrite_person(store, account.id, snapshot(account))
+                    grants.rewrite_person(store, account.id, snapshot(account))
+        todo = [(row.id, row.kind, row.account_id, row.client_id) for row in rows]
+    # Ended only after those who must hear of it are written down: see sessions.queue_logout_notices.
+    for _, kind, account_id, client_id in todo:
+        if kind == "account":
+            sessions.end_sessions(store, sessions.sessions_of(store, account_id, now))
+            grants.end_account_grants(store, account_id)
+        elif kind == "consent":
+            sessions.set_consent(store, account_id, str(client_id), ())
+            grants.end_account_grants(store, account_id, client_id)
+    with database.transaction() as db:
+        done = update(Revocation).where(Revocation.id.in_([row[0] for row in todo]))
+        db.execute(done.values(done_at=int(now)))
+    return len(todo)
+
+
+def _waiting() -> Select[Revocation]:
+    return select(Revocation).where(Revocation.done_at.is_(None)).order_by(Revocation.id)
+
+
+def _write_claims(account: Account, changes: Mapping[str, Any]) -> None:
+    checked = {name: None if value is None else check_claim(name, value) for name, value in changes.items()}
+    if "locale" in checked:
+        account.locale = checked.pop("locale")
+    if "phone_number" in checked:
+        checked.setdefault("phone_number_verified", False if checked["phone_number"] else None)
+    known = account.profile | checked
+    if "phone_number" not in {name for name, value in known.items() if value is not None} and known.get(
+        "phone_number_verified"
+    ):
+        raise WrongClaim("phone_number_verified", "there is no phone_number.")
+    account.profile = {name: value for name, value in known.items() if value is not None}
+
+
+def _write_email(account: Account, changes: Mapping[str, Any], now: float) -> None:
+    email = primary_email(account)
+    verified = changes.get("email_verified", False if "email" in changes else email.verified_at is not None)
+    if not check_claim("email_verified", verified):
+        email.verified_at = None
+    elif email.verified_at is None or "email" in changes:
+        email.verified_at = int(now)
+    if "email" in changes:
+        try:
+            address = read_address(check_claim("email", changes["email"]))
+        except ValueError as error:
+            raise WrongClaim("email", str(error)) from error
+        email.address, email.canonical = address.written, address.canonical
+
+
+def _flush_address(db: Transaction) -> None:
+    try:
+        db.flush()
+    except IntegrityError as error:
+        raise AddressTaken from error

@@ -1,0 +1,61 @@
+"""Links in mails: bound to one person and one purpose, alive until a moment, used once. SQL knows only a hash.
+
+Opening a link changes nothing, because mail scanners open links too; only the form on its page uses it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import CursorResult, select, update
+from sqlalchemy.orm import Session as Transaction
+
+from idp.models import MailedLink
+from idp.redis_store import token_hash
+
+
+def make_link(
+    db: Transaction,
+    *,
+    purpose: str,
+    account_id: str,
+    facts: dict[str, Any],
+    lifetime: int,
+    now: float,
+    random: Callable[[int], bytes],
+) -> str:
+    """Make the secret of a link (43 characters, 256 bits) that lives for ``lifetime`` seconds."""
+    secret = base64.urlsafe_b64encode(random(32)).decode().rstrip("=")
+    db.add(
+        MailedLink(
+            secret_hash=token_hash(secret),
+            purpose=purpose,
+            account_id=account_id,
+            facts=facts,
+            created_at=int(now),
+            expires_at=int(now) + lifetime,
+        )
+    )
+    return secret
+
+
+def find_link(db: Transaction, secret: str, purpose: str, now: float) -> MailedLink | None:
+    """Find a link that can still be used. It stays usable."""
+    return db.scalar(select(MailedLink).where(MailedLink.secret_hash == token_hash(secret), *_usable(purpose, now)))
+
+
+def take_link(db: Transaction, secret: str, purpose: str, now: float) -> MailedLink | None:
+    """Use a link: of several that try, exactly one gets it, also across processes."""
+    link = find_link(db, secret, purpose, now)
+    if link is None:
+        return None
+    used = update(MailedLink).where(MailedLink.id == link.id, MailedLink.used_at.is_(None)).values(used_at=int(now))
+    answer = db.execute(used)
+    assert isinstance(answer, CursorResult)
+    return link if answer.rowcount == 1 else None
+
+
+def _usable(purpose: str, now: float) -> tuple[Any, ...]:
+    return MailedLink.purpose == purpose, MailedLink.used_at.is_(None), MailedLink.expires_at > int(now)
