@@ -13,10 +13,10 @@ from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from babel.dates import format_timedelta
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from werkzeug.exceptions import HTTPException
@@ -75,7 +75,7 @@ def error_page(error: IdpError, receipt: str | None = None, *, language: str | N
     """What a person reads when something went wrong. Needs neither Redis nor SQL.
 
     The sentences come from the reasons table; a reason without sentences gets the general ones. ``receipt``: the code
-    of the attempt.
+    of the attempt, else the one noted in ``g.receipt``.
     """
     known = parts().languages.has(f"reason.{error.reason}.says")
     parameter = error.parameter if isinstance(error, OAuthError | PageError) else ""
@@ -85,7 +85,7 @@ def error_page(error: IdpError, receipt: str | None = None, *, language: str | N
         language=language,
         reason=error.reason if known else None,
         parameter=parameter,
-        receipt=receipt,
+        receipt=receipt or g.get("receipt"),
     )
     if isinstance(error, Unavailable):
         response.headers["Retry-After"] = str(error.retry_after)
@@ -124,15 +124,15 @@ def pages_of(own: Path | None, host: str, support: str) -> Environment:
 
 
 def _this_page() -> str:
-    """The path and query that ask for this page again; after a form, by the pending login that it belongs to."""
+    """The path and query that ask for this page again; after a form, by the handle of what it belongs to."""
     path = quote(request.path)
     if request.method != "POST":
         return f"{path}?{request.query_string.decode('latin-1')}" if request.query_string else path
     try:
-        pending = request.form.get("p")
+        handles = {name: request.form[name] for name in ("p", "l") if name in request.form}
     except HTTPException:  # the form itself is what is wrong
-        pending = None
-    return f"{path}?p={quote(pending)}" if pending else path
+        handles = {}
+    return f"{path}?{urlencode(handles)}" if handles else path
 
 
 def _switch(chosen: str, back: str) -> list[dict[str, object]]:
