@@ -18,6 +18,7 @@ SESSION = "session"  # the signed-in person
 BROWSER = "browser"  # what pending logins and forms are bound to; made when missing
 DEVICE = "device"  # a browser in which this person has signed in before
 LANGUAGE = "language"  # what was chosen with the language switch
+MAILED_LINK = "mailed_link"  # the secret of a mailed link that was just opened, so that it leaves the URL
 
 YEAR = 365 * 86400
 
@@ -26,11 +27,12 @@ _SHAPES = {
     BROWSER: re.compile(r"[A-Za-z0-9_-]{43}"),
     DEVICE: re.compile(r"[A-Za-z0-9_-]{43}"),
     LANGUAGE: re.compile(r"[a-z]{2,3}"),
+    MAILED_LINK: re.compile(r"[A-Za-z0-9_-]{43}"),
 }
 
 
 def cookie_name(kind: str, *, secure: bool) -> str:
-    """The name on the wire of one of the four kinds above."""
+    """The name on the wire of one of the kinds above."""
     return f"__Host-idp_{kind}" if secure else f"idp_{kind}"
 
 

@@ -22,17 +22,17 @@ LONGEST_NAME = 40  # of a browser or a system
 NOT_ME = "not_me"  # purpose of the link in the mail, answered by the page profile.py
 NOT_ME_PATH = "/me/not-me"
 NOT_ME_LIFETIME = 30 * 86400  # seconds: a mail may wait through a holiday; the longest session lasts as long
-SEPARATOR = " · "  # between browser and system: the same in every language
 
 
 @lru_cache(maxsize=1024)
 def describe_agent(user_agent: str) -> str:
-    """Name browser and system of a User-Agent header, e.g. "Firefox · Linux"; "" if neither is known."""
-    from ua_parser import parse  # late: its tables take a second to load, and only sign-ins need them
+    """Name browser and system of a User-Agent header, e.g. "Firefox · Linux"; the same in every language."""
+    from ua_parser import parse  # late: its tables take a while to load, and only sign-ins need them
 
     found = parse(user_agent[:LONGEST_USER_AGENT])
     names = [found.user_agent.family if found.user_agent else "", found.os.family if found.os else ""]
-    return SEPARATOR.join(name for name in map(_printable, names) if name and name != "Other")
+    known = [name for name in map(_printable, names) if name]
+    return " · ".join(known) or _printable(user_agent.partition(" ")[0]) or "–"
 
 
 def _printable(name: str) -> str:
@@ -78,9 +78,9 @@ def note_sign_in(
     this.last_seen_at = int(now)
 
 
-def forget_device(db: Transaction, device_hash: str) -> None:
-    """Make a browser unknown again: its next sign-in is told, and throttled like a stranger's."""
-    db.execute(delete(Device).where(Device.secret_hash == device_hash))
+def forget_device(db: Transaction, account_id: str, secret_hash: str) -> None:
+    """Make a browser unknown to the account again: its next sign-in is told, and throttled like a stranger's."""
+    db.execute(delete(Device).where(Device.account_id == account_id, Device.secret_hash == secret_hash))
 
 
 def _tell(

@@ -6,6 +6,7 @@ Opening a link changes nothing, because mail scanners open links too; only the f
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from sqlalchemy.orm import Session as Transaction
 
 from idp.models import MailedLink
 from idp.redis_store import token_hash
+
+SECRET = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 random bytes
 
 
 def make_link(

@@ -1,0 +1,209 @@
+"""``/me``: a person's own page, with their sessions and products; and the link "this was not me" of the new-device mail."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from flask import Blueprint, Response, request
+from sqlalchemy import select
+
+from idp import audit, cookies, grants
+from idp.accounts import devices
+from idp.accounts.lifecycle import apply_revocations, change_claims, end_everything
+from idp.accounts.mailed_links import SECRET, find_link, take_link
+from idp.accounts.sessions import Session, end_sessions, queue_logout_notices, sessions_of
+from idp.accounts.visitor import visitor
+from idp.attempts import Step
+from idp.errors import PageError, Unavailable
+from idp.models import Account, ProductUse
+from idp.parts import parts
+from idp.redirects import go
+from idp.rendering import render_page
+
+bp = Blueprint("profile", __name__)
+
+NOTICES = ("saved", "ended")
+LINK_SECONDS = 600  # that the secret of an opened link stays in the browser
+
+
+@bp.get("/me")
+def show_me() -> Response:
+    """Name, e-mail, language, sessions, products."""
+    session = visitor()
+    if session is None:
+        return go("/login")
+    here = parts()
+    notice = request.args.get("notice")
+    return render_page(
+        "accounts/profile.html",
+        language=session.locale,
+        name=session.person.get("name"),
+        email=session.email,
+        locale=session.locale,
+        sessions=[
+            {
+                "key": one.id,
+                "agent": one.agent,
+                "address": one.address,
+                "last_seen": one.last_seen,
+                "current": one.key == session.key,
+            }
+            for one in sessions_of(here.store, session.account_id, here.clock())
+        ],
+        products=_products(session),
+        notice=notice if notice in NOTICES else None,
+    )
+
+
+@bp.post("/me/language")
+def change_language() -> Response:
+    """Remember the person's language: for our pages and mails, and as the claim ``locale``."""
+    session = visitor()
+    if session is None:
+        return go("/login")
+    here = parts()
+    language = request.form.get("locale", "")
+    if language not in here.languages.supported:
+        raise PageError("request_unreadable", parameter="locale")
+    with here.database.transaction() as db:
+        account = db.get_one(Account, session.account_id, with_for_update=True)
+        change_claims(db, account, {"locale": language}, actor=f"person:{account.id}", now=here.clock())
+    _apply()
+    response = go("/me", notice="saved")
+    cookies.put(response, cookies.LANGUAGE, language, max_age=cookies.YEAR)
+    return response
+
+
+@bp.post("/me/sessions/end")
+def end_one() -> Response:
+    """End another session of the same person."""
+    session = visitor()
+    if session is None:
+        return go("/login")
+    here = parts()
+    wanted = request.form.get("session", "")
+    chosen = [one for one in sessions_of(here.store, session.account_id, here.clock()) if one.id == wanted]
+    _end(chosen)
+    return go("/me", notice="ended")
+
+
+@bp.post("/me/sign-out")
+def sign_out() -> Response:
+    """End the session of this browser."""
+    session = visitor()
+    if session is not None:
+        _end([session])
+    return _signed_out(session)
+
+
+@bp.post("/me/sign-out-everywhere")
+def sign_out_everywhere() -> Response:
+    """End all sessions of the person, this one too, and everything that products were given."""
+    session = visitor()
+    if session is not None:
+        here, who = parts(), session.account_id
+        event = audit.Event.person_signed_out_everywhere
+        with here.database.transaction() as db:
+            end_everything(db, who, event=event, actor=f"person:{who}", now=here.clock())
+        _apply()
+        _receipt(who)
+    return _signed_out(session)
+
+
+@bp.get("/me/not-me")
+def ask_not_me() -> Response:
+    """What the mailed link leads to. Opening it changes nothing: mail scanners open links as well.
+
+    The secret moves from the URL into a cookie at once, so that it stays in no history and no log.
+    """
+    secret = request.args.get("t")
+    if secret is not None:
+        if not SECRET.fullmatch(secret):
+            raise PageError("link_over")
+        response = go(devices.NOT_ME_PATH)
+        cookies.put(response, cookies.MAILED_LINK, secret, max_age=LINK_SECONDS)
+        return response
+    here = parts()
+    with here.database.reading() as db:
+        link = find_link(db, cookies.find(cookies.MAILED_LINK) or "", devices.NOT_ME, here.clock())
+        if link is None:
+            raise PageError("link_over")
+        return render_page(
+            "accounts/not_me.html",
+            done=False,
+            agent=link.facts["agent"],
+            address=link.facts["address"],
+            at=link.created_at,
+            fields=(),
+        )
+
+
+@bp.post("/me/not-me")
+def take_not_me() -> Response:
+    """The owner says that the sign-in was not theirs: all sessions and grants end, and the device is a stranger again."""
+    here = parts()
+    with here.database.transaction() as db:
+        link = take_link(db, cookies.find(cookies.MAILED_LINK) or "", devices.NOT_ME, here.clock())
+        if link is None:
+            raise PageError("link_over")
+        account_id = link.account_id
+        devices.forget_device(db, account_id, link.facts["device"])
+        event = audit.Event.person_disowned_sign_in
+        end_everything(db, account_id, event=event, actor=f"person:{account_id}", now=here.clock())
+    _apply()
+    _receipt(account_id)
+    response = render_page("accounts/not_me.html", done=True)
+    cookies.remove(response, cookies.MAILED_LINK)
+    return response
+
+
+def _products(session: Session) -> list[dict[str, Any]]:
+    """The products that a person has used, the latest first. What this session has just opened may not yet be in SQL."""
+    here = parts()
+    with here.database.reading() as db:
+        used = select(ProductUse.client_id, ProductUse.last_at).where(ProductUse.account_id == session.account_id)
+        last_at = {client_id: at for client_id, at in db.execute(used)}
+    for grant in grants.grants_of_session(here.store, session.id, here.clock()):
+        last_at.setdefault(grant.client_id, session.last_seen)
+    rows = []
+    for client_id, at in sorted(last_at.items(), key=lambda item: item[1], reverse=True):
+        client = here.clients.find(client_id)
+        if client is not None:
+            rows.append(
+                {"name": client.name, "logo_uri": client.logo_uri, "client_uri": client.client_uri, "last_at": at}
+            )
+    return rows
+
+
+def _end(chosen: list[Session]) -> None:
+    here = parts()
+    now = here.clock()
+    with here.database.transaction() as db:
+        # First written down who must hear of it, then ended: what fails in between can be done again.
+        queue_logout_notices(db, here.store, chosen, here.clients, now)
+        for session in chosen:
+            who = session.account_id
+            audit.record(db, audit.Event.person_signed_out, now=now, actor=f"person:{who}", account_id=who)
+    end_sessions(here.store, chosen)
+    for session in chosen:
+        _receipt(session.account_id)
+
+
+def _apply() -> None:
+    here = parts()
+    # Without Redis no session works; the worker brings it what changed when it is back.
+    with suppress(Unavailable):
+        apply_revocations(here.database, here.store, here.clients, here.clock())
+
+
+def _receipt(account_id: str) -> None:
+    attempts = parts().attempts
+    attempts.step(attempts.start(), Step.signed_out, account_id=account_id)
+
+
+def _signed_out(session: Session | None) -> Response:
+    language = session.locale if session is not None else None
+    response = render_page("oidc/logged_out.html", language=language, client=None)
+    cookies.remove(response, cookies.SESSION)
+    return response
