@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from enum import StrEnum
 
 from sqlalchemy.orm import Session
@@ -62,3 +64,12 @@ def record(
     """
     kept = {name: printable(value) if isinstance(value, str) else value for name, value in facts.items()}
     db.add(AuditEvent(at=int(now), event=event.value, actor=printable(actor, 160), account_id=account_id, facts=kept))
+
+
+def operator() -> str:
+    """The actor of a command: who runs it on this machine."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # containers run as users whom nobody has named
+        name = str(os.getuid())
+    return f"operator:{name}"

@@ -141,7 +141,7 @@ def load_application(config: Config, parent: int) -> Callable[..., Any]:
 def _work(config: Config, parent: int) -> None:
     end_with_parent(parent)
     from idp.logs import configure
-    from idp.worker import run_worker
+    from idp.cli.worker_command import run_worker
 
     configure(config.log_level)
     run_worker(config, read_references())

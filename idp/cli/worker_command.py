@@ -1,0 +1,70 @@
+"""``idp worker``: the background work alone, for deployments in which ``idp serve`` does not run it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from idp.config import Config
+    from idp.parts import Parts
+    from idp.worker import Job
+
+
+@click.command("worker")
+def worker_command() -> None:
+    """Run the background work alone: mail, logout notices, receipts, revocations, pruning. As many as you like."""
+    from idp import logs
+    from idp.config import read_config, read_references
+
+    config = read_config()
+    logs.configure(config.log_level)
+    run_worker(config, read_references())
+
+
+def run_worker(config: Config, references: Mapping[str, str]) -> None:
+    """Work until SIGTERM or SIGINT, in the main thread of a process. ``references`` as for ``parts.build``.
+
+    :raises OperatorError: a setting with which mail cannot work.
+    """
+    from idp.parts import build
+    from idp.worker import Worker
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    parts = build(config, references)
+    try:
+        Worker(jobs(parts)).run(stop)
+    finally:
+        parts.close()
+
+
+def jobs(parts: Parts) -> list[Job]:
+    """What the background work consists of. Without a mail server (IDP_SMTP) mail waits in the outbox.
+
+    :raises OperatorError: a setting with which mail cannot work.
+    """
+    from idp.accounts.lifecycle import apply_revocations
+    from idp.attempts import drain
+    from idp.mail import Mailer, Sealer
+    from idp.oidc.backchannel import Backchannel
+    from idp.worker import Job, prune
+
+    database, store, clients, clock = parts.database, parts.store, parts.clients, parts.clock
+    backchannel = Backchannel(parts.config, clients, parts.keys, parts.outgoing, parts.random, clock)
+    work = [
+        Job("revocations", lambda: apply_revocations(database, store, clients, clock()) > 0),
+        Job("attempts", lambda: drain(store, database) > 0),
+        Job("logout", lambda: backchannel.send_due(database), threads=4),
+        Job("prune", lambda: prune(database, clock()), every=3600.0),
+    ]
+    if parts.config.smtp:
+        mailer = Mailer(parts.config, parts.languages)
+        sealer = Sealer(parts.keys.derive("mail"), parts.random)
+        work.append(Job("mail", lambda: mailer.send_due(database, sealer, clock)))
+    return work

@@ -1,0 +1,298 @@
+"""Mail: what a page queues, how it is written in the person's language, and how one mail reaches the mail server.
+
+A page queues a mail in its own transaction; the worker sends it (see ``outbox.py``). Links are paths of ours, made into
+addresses with IDP_ISSUER when the mail is written, so that no mail can lead anywhere else. Values that hold a secret are
+sealed while they wait in SQL.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import smtplib
+import ssl
+import unicodedata
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime as mail_date
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from babel.dates import format_date, format_time
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from idp.config import Config
+from idp.errors import OperatorError
+from idp.languages import Languages
+from idp.models import OutboxMail
+from idp.outbox import MAILS, Outcome
+
+if TYPE_CHECKING:
+    from idp.database import Database
+
+HOUR, DAY = 3600, 86400
+MOST_ALIKE_PER_HOUR = 5  # mails of one name to one recipient
+MOST_PER_DAY = 30  # mails of all names to one recipient
+
+# Each answer of the mail server must come within this. A delivery waits for at most twelve of them, which stays below
+# the lease of outbox.MAILS; shorter would send twice what a server takes long to accept.
+ANSWER_SECONDS = 30
+
+LONGEST_VALUE = 120  # characters
+RECIPIENT = re.compile(r"[^\s@<>()\[\],;:\\\"\x00-\x20\x7f-\x9f]{1,64}@[^\s@<>()\[\],;:\\\"\x00-\x20\x7f-\x9f]{1,255}")
+
+
+class Sealer:
+    """Seals values with AES-256-GCM. ``key``: 32 bytes (``keys.derive("mail")``); ``random``: number of bytes in, bytes out."""
+
+    def __init__(self, key: bytes, random: Callable[[int], bytes]) -> None:
+        self._cipher = AESGCM(key)
+        self._random = random
+
+    def seal(self, secrets: dict[str, str], bound_to: str) -> str:
+        """The values as text for SQL. They can only be opened with the same ``bound_to``."""
+        nonce = self._random(12)
+        closed = self._cipher.encrypt(nonce, json.dumps(secrets).encode(), bound_to.encode())
+        return base64.b64encode(nonce + closed).decode()
+
+    def open(self, sealed: str, bound_to: str) -> dict[str, str]:
+        """The values again.
+
+        :raises ValueError: another key, other words, or changed.
+        """
+        raw = base64.b64decode(sealed)
+        try:
+            opened: dict[str, str] = json.loads(self._cipher.decrypt(raw[:12], raw[12:], bound_to.encode()))
+        except InvalidTag:
+            raise ValueError("the sealed values do not belong to this mail or this key") from None
+        return opened
+
+
+def queue_mail(
+    db: Session,
+    *,
+    name: str,
+    recipient: str,
+    language: str,
+    now: float,
+    sealer: Sealer,
+    secrets: dict[str, str] | None = None,
+    **values: str | int,
+) -> bool:
+    """Put a mail into the outbox, in the caller's transaction.
+
+    :param name: ``templates/mail/<name>.txt`` and ``.html`` are the mail, ``mail.<name>.subject`` its subject.
+    :param recipient: one address.
+    :param secrets: values that nobody may read in SQL. ``link`` is a path of ours with its query (``/not-me?s=…``).
+    :param values: what the templates print; whole numbers are moments (seconds since 1970).
+    :returns: False when this recipient has had so many mails lately that this one is dropped (parallel transactions
+        may pass the limit by a few).
+    :raises ValueError: not one plain address, or a link that is not a path of ours.
+    """
+    recipient = check_recipient(recipient)
+    link = (secrets or {}).get("link", "/")
+    if not re.fullmatch(r"/(?:[!-~](?<!\\))*", link) or link.startswith("//"):
+        raise ValueError("a link is a path of ours")
+    recent = select(func.count()).where(OutboxMail.recipient == recipient)
+    alike = db.scalar(recent.where(OutboxMail.created_at > now - HOUR, OutboxMail.name == name)) or 0
+    whole = db.scalar(recent.where(OutboxMail.created_at > now - DAY)) or 0
+    if alike >= MOST_ALIKE_PER_HOUR or whole >= MOST_PER_DAY:
+        return False
+    kept: dict[str, Any] = dict(values)
+    if secrets:
+        kept["sealed"] = sealer.seal(secrets, f"{name} {recipient}")
+    at = int(now)
+    db.add(OutboxMail(name=name, recipient=recipient, language=language, values=kept, created_at=at, next_try_at=at))
+    return True
+
+
+def check_recipient(address: str) -> str:
+    """The address as mails are queued to it: in lower case, so that one mailbox has one count however it is spelled.
+
+    :raises ValueError: not one plain address.
+    """
+    # Only ASCII letters: others may become other words in lower case.
+    address = re.sub("[A-Z]", lambda letter: letter[0].lower(), address)
+    if not RECIPIENT.fullmatch(address):
+        raise ValueError("not one plain e-mail address")
+    return address
+
+
+class Mailer:
+    """Writes mails from templates and hands them to the mail server of the settings.
+
+    ``tls`` (default: the system's authorities) says whom to trust at STARTTLS.
+
+    :raises OperatorError: a setting that cannot work.
+    """
+
+    def __init__(self, config: Config, languages: Languages, tls: ssl.SSLContext | None = None) -> None:
+        self._config = config
+        self._languages = languages
+        self._tls = tls
+        self._server = _server(config)
+        self._sender = _sender(config)
+        ours = Path(__file__).parent / "templates"
+        folders = [config.templates, ours] if config.templates else [ours]
+        self._templates = Environment(
+            loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
+            autoescape=select_autoescape(["html"]),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    def send_due(self, database: Database, sealer: Sealer, clock: Callable[[], float]) -> bool:
+        """Send the mail that is due first, if one is. Returns whether it is worth coming again at once.
+
+        :raises Unavailable: SQL does not answer.
+        :raises ValueError: the sealed values do not open: not our key, or the row was tampered with.
+        """
+
+        def send(mail: OutboxMail) -> Outcome:
+            sealed = mail.values.get("sealed")
+            secrets = sealer.open(sealed, f"{mail.name} {mail.recipient}") if sealed else {}
+            return self.send(self.write(mail, secrets, clock()))
+
+        return MAILS.deliver(database, send, clock)
+
+    def write(self, mail: OutboxMail, secrets: Mapping[str, str], now: float) -> EmailMessage:
+        """The whole message. Each try of the same mail has the same Message-ID, so that a receiver knows a double."""
+        language = mail.language if mail.language in self._languages.supported else "en"
+        t = self._languages.translator(language)
+        words: dict[str, Any] = {}
+        for key, value in mail.values.items():
+            if isinstance(value, int):
+                at = datetime.fromtimestamp(value, UTC)
+                date, time = format_date(at, "long", locale=language), format_time(at, "short", locale=language)
+                words[key] = t("mail.moment", date=date, time=time)
+            elif key != "sealed":
+                words[key] = _harmless(value)
+        words |= secrets
+        if "link" in words:
+            words["link"] = self._config.issuer + words["link"]
+        words |= {"t": t, "language": language, "host": self._config.host, "support": self._config.support}
+        subject = t(f"mail.{mail.name}.subject", host=self._config.host)
+
+        message = EmailMessage(policy=SMTP.clone(utf8=not mail.recipient.isascii()))
+        message["From"] = self._sender
+        local, _, domain = mail.recipient.rpartition("@")
+        message["To"] = Address(username=local, domain=domain)
+        message["Subject"] = subject
+        message["Date"] = mail_date(datetime.fromtimestamp(now, UTC))
+        message["Message-ID"] = self._message_id(mail)
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notes in return
+        message["X-Auto-Response-Suppress"] = "All"  # the same for Exchange
+        message["Content-Language"] = language
+        text = self._templates.get_template(f"mail/{mail.name}.txt").render(words)
+        html = self._templates.get_template(f"mail/{mail.name}.html").render(words, subject=subject)
+        message.set_content(text, cte="quoted-printable")
+        message.add_alternative(html, subtype="html", cte="quoted-printable")
+        return message
+
+    def send(self, message: EmailMessage) -> Outcome:
+        """Hand one message to the mail server and say how it went.
+
+        A mail bounces when the server refuses this recipient or this content for good (5xx to RCPT or DATA, RFC 5321
+        section 4.2.1). Everything else is tried again: a 5xx to our login or sender is the operator's to mend.
+        """
+        step = "connect"
+        server: smtplib.SMTP | None = None
+        try:
+            server = smtplib.SMTP(*self._server, local_hostname=_mail_domain(self._config), timeout=ANSWER_SECONDS)
+            server.ehlo_or_helo_if_needed()
+            if self._config.smtp_starttls:
+                step = "STARTTLS"
+                server.starttls(context=self._tls or ssl.create_default_context())
+                server.ehlo()
+            if self._config.smtp_user:
+                step = "login"
+                server.login(self._config.smtp_user, self._config.smtp_password)
+            step = "recipient"
+            recipient, options = _header(message, "To").addresses[0].addr_spec, []
+            if not recipient.isascii():
+                if not server.has_extn("smtputf8"):
+                    return Outcome("bounced", "recipient: the mail server takes no addresses outside ASCII (SMTPUTF8)")
+                options = ["SMTPUTF8"]
+            step = "sender"
+            code, answer = server.mail(_header(message, "From").addresses[0].addr_spec, options)
+            if code != 250:
+                return Outcome("failed", f"{step}: {_said(code, answer)}")
+            step = "recipient"
+            code, answer = server.rcpt(recipient)
+            if code in (250, 251):
+                step = "content"
+                code, answer = server.data(message.as_bytes())
+        except smtplib.SMTPDataError as error:
+            code, answer = error.smtp_code, _bytes(error.smtp_error)
+        except smtplib.SMTPResponseException as error:
+            return Outcome("failed", f"{step}: {_said(error.smtp_code, _bytes(error.smtp_error))}")
+        except OSError as error:  # all of smtplib's errors, TLS and the network
+            return Outcome("failed", f"{step}: {error or error.__class__.__name__}")
+        finally:
+            if server is not None:
+                # Whatever happens to the farewell, the mail is where it is.
+                with suppress(OSError):
+                    server.quit()
+                server.close()
+        if 200 <= code < 300:
+            return Outcome("sent", _said(code, answer))
+        return Outcome("bounced" if 500 <= code < 600 else "failed", f"{step}: {_said(code, answer)}")
+
+    def _message_id(self, mail: OutboxMail) -> str:
+        number = sha256(f"{self._config.issuer} {mail.id} {mail.created_at}".encode()).hexdigest()[:32]
+        return f"<{number}@{_mail_domain(self._config)}>"
+
+
+def _harmless(value: str) -> str:
+    """A value as one line of plain words: it can neither break the line, nor turn the direction of writing, nor become
+    a link in programs that make links of whatever looks like one (IN-03)."""
+    visible = "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in value)
+    line = " ".join(visible.split())[:LONGEST_VALUE]
+    return re.sub(r"([.。．｡])(?=[^\W\d_])", r"\1 ", line.replace("://", ": //"))
+
+
+def _server(config: Config) -> tuple[str, int]:
+    host, _, port = config.smtp.rpartition(":")
+    if not host or not port.isdecimal():
+        raise OperatorError("IDP_SMTP: must be host:port, such as smtp.example.com:587.")
+    if config.smtp_user and not config.smtp_starttls:
+        raise OperatorError("IDP_SMTP_USER: needs IDP_SMTP_STARTTLS, or the password would travel in clear.")
+    return host.strip("[]"), int(port)
+
+
+def _mail_domain(config: Config) -> str:
+    """The issuer's host where it is a name; only development has an address there."""
+    return config.host if re.search("[a-z]", config.host) and ":" not in config.host else "localhost"
+
+
+def _sender(config: Config) -> str:
+    sender = config.mail_from or f"no-reply@{_mail_domain(config)}"
+    header: Any = SMTP.header_factory("From", sender if sender.isprintable() else "")
+    if header.defects or len(header.addresses) != 1 or not header.addresses[0].domain:
+        raise OperatorError(
+            "IDP_MAIL_FROM: must be an e-mail address, or a name and one: Example <no-reply@example.com>."
+        )
+    return sender
+
+
+def _header(message: EmailMessage, name: str) -> Any:
+    return message[name]
+
+
+def _said(code: int, answer: bytes) -> str:
+    return f"{code} {answer.decode('utf-8', 'replace')}"
+
+
+def _bytes(answer: bytes | str) -> bytes:
+    return answer if isinstance(answer, bytes) else answer.encode()
