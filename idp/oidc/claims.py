@@ -1,0 +1,67 @@
+"""Which claims about a person go where, and what our authentication classes are called.
+
+A claim leaves only if its name is in ``STANDARD_CLAIMS`` and it was asked for by scope (pyop's ``scope2claims``) or by the
+claims parameter; whatever else a record may hold stays inside, and nothing about a person can replace a security claim
+(P-06, P-07).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from oic.oic import scope2claims
+
+from idp.clients import Client
+
+SCOPES = ("openid", "profile", "email", "address", "phone", "offline_access")
+
+# Authentication Context Class References (OpenID Connect Core 2). The value says how many independent kinds of proof were
+# given: "1" is one (the password, amr "pwd"), "2" is two, and is offered once a second factor can be proved here.
+ACR_ONE_FACTOR = "1"
+ACR_VALUES = (ACR_ONE_FACTOR,)
+
+# The members of our ID token (design.md section 5); nonce only if one was sent.
+ID_TOKEN_CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "sid", "at_hash", "nonce")
+STANDARD_CLAIMS = frozenset(scope2claims(SCOPES)) - {"sub"}
+
+Wishes = dict[str, dict[str, None]]
+
+
+def wishes(claims: Mapping[str, Mapping[str, Any]], client: Client, scopes: Iterable[str]) -> Wishes:
+    """What of a claims request (OpenID Connect Core 5.5) is granted: names of standard claims per place.
+
+    A first-party client may ask for any claim of the scopes that it is allowed; a third-party one only for claims of the
+    scopes that the person has just granted, since nothing else stood on the consent page.
+    """
+    allowed = STANDARD_CLAIMS & set(scope2claims(client.scopes if client.first_party else scopes))
+    granted = {place: dict.fromkeys(sorted(allowed & set(claims.get(place, ())))) for place in ("userinfo", "id_token")}
+    return {place: names for place, names in granted.items() if names}
+
+
+def person_claims(person: Mapping[str, Any], scopes: Iterable[str], wished: Mapping[str, Any]) -> dict[str, Any]:
+    """The claims about a person that ``scopes`` and ``wished`` names ask for and that we know."""
+    asked = STANDARD_CLAIMS & {*scope2claims(scopes), *wished}
+    return {name: value for name, value in person.items() if name in asked and value not in (None, "", {})}
+
+
+def subject(client: Client, account_id: str, public_sub: str, secret: bytes) -> str:
+    """The subject identifier of a person towards a client (OpenID Connect Core 8).
+
+    Public: the same for all, random and permanent. Pairwise: an HMAC over the client's sector, which is fixed in its
+    registration, so that two sectors cannot compare theirs (P-23). ``secret`` is permanent.
+    """
+    if client.subject_type == "public":
+        return public_sub
+    sector = client.sector.encode()
+    digest = hmac.digest(secret, len(sector).to_bytes(4, "big") + sector + account_id.encode(), "sha256")
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def token_half_hash(token: str, alg: str) -> str:
+    """``at_hash`` (OpenID Connect Core 3.1.3.6): the left half of the hash that belongs to the signature algorithm."""
+    digest = hashlib.new("sha512" if alg == "EdDSA" else "sha256", token.encode()).digest()
+    return base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
