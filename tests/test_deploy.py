@@ -19,6 +19,7 @@ import trustme
 from packaging.requirements import Requirement
 
 from idp.config import Config
+from tests.backends import free_port, wait_until
 from tests.needs import program
 
 ROOT = Path(__file__).parents[1]
@@ -189,10 +190,13 @@ class Front:
         return self.send("\r\n".join(lines).encode())
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+def answers(port: int, running: subprocess.Popen[bytes], log: Path) -> bool:
+    assert running.poll() is None, log.read_text()
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=10).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -232,12 +236,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     authority.configure_trust(trust)
     running = subprocess.Popen(command)
     try:
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", tls), timeout=10).close()
-                break
-            except ConnectionRefusedError:
-                assert running.poll() is None, (folder / "error.log").read_text()
+        wait_until(lambda: answers(tls, running, folder / "error.log"), "nginx answers")
         yield Front(tls, plain, trust, upstream, folder)
     finally:
         running.terminate()
