@@ -29,7 +29,7 @@ from pydantic_core import PydanticCustomError
 
 from idp.clients_file import Node, Refused, parse
 from idp.errors import OperatorError
-from idp.files import Stamp, stamp
+from idp.files import Stamp, replace, stamp
 from idp.keys import load_public_jwk
 from idp.uris import BadUri, check_uri, is_host_name
 
@@ -310,11 +310,6 @@ def find_file(configured: Path | None) -> Path:
     return here if here.exists() else Path(str(importlib.resources.files("idp") / "clients.yaml"))
 
 
-def check_file(path: Path, environ: Mapping[str, str], *, loopback: bool) -> list[Problem]:
-    """All problems of a file, errors and warnings, in the order of its lines."""
-    return _read(path, environ, loopback)[1]
-
-
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}\Z")
@@ -322,12 +317,58 @@ _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}\Z")
 _NO_SECRET = "sha256:" + "0" * 64
 
 
-def _read(path: Path, environ: Mapping[str, str], loopback: bool) -> tuple[dict[str, Client], list[Problem]]:
-    file = str(path)
+@dataclass(frozen=True)
+class Reading:
+    """What a file says: its clients by client_id, the line of each, and what is wrong, in the order of the lines."""
+
+    file: str
+    content: bytes
+    clients: dict[str, Client]
+    lines: dict[str, int]
+    problems: list[Problem]
+
+    @property
+    def errors(self) -> list[Problem]:
+        """The problems because of which the file cannot be taken."""
+        return [problem for problem in self.problems if not problem.warning]
+
+    @property
+    def algorithms(self) -> frozenset[str]:
+        """All algorithms that some client wants its tokens signed with; always RS256."""
+        return frozenset({"RS256"}.union(*(client.algorithms for client in self.clients.values())))
+
+    def without_keys(self, signable: Collection[str]) -> list[Problem]:
+        """A problem for each client that wants an algorithm for which no key is there."""
+        remedy = "run: idp keys rotate --alg {} (until then a running provider keeps the last good file)"
+        return [
+            Problem(self.file, self.lines[client_id], f"{client_id}: there is no key for {alg} yet", remedy.format(alg))
+            for client_id, client in self.clients.items()
+            for alg in sorted(client.algorithms - set(signable))
+        ]
+
+
+def read_file(path: Path, environ: Mapping[str, str], *, loopback: bool) -> Reading:
+    """Read and check a whole file.
+
+    :param environ: where ``${NAME}`` is looked up.
+    :param loopback: whether the issuer is on loopback, so that clients may be too.
+    """
     try:
-        records = _records(path)
+        content = path.read_bytes()
+    except OSError as error:
+        problem = Problem(
+            str(path), 1, f"the file cannot be read ({error.strerror})", "give a readable file as IDP_CLIENTS"
+        )
+        return Reading(str(path), b"", {}, {}, [problem])
+    return read_content(content, str(path), environ, loopback=loopback)
+
+
+def read_content(content: bytes, file: str, environ: Mapping[str, str], *, loopback: bool) -> Reading:
+    """The same for what stands, or would stand, in the file called ``file``."""
+    try:
+        records = read_records(content)
     except Refused as refused:
-        return {}, [Problem(file, refused.line, refused.message, refused.remedy)]
+        return Reading(file, content, {}, {}, [Problem(file, refused.line, refused.message, refused.remedy)])
     clients: dict[str, Client] = {}
     problems: list[Problem] = []
     for client_id, node in records.items():
@@ -346,18 +387,19 @@ def _read(path: Path, environ: Mapping[str, str], loopback: bool) -> tuple[dict[
             for name, line in unset:
                 message = f"{client_id}: is off, because ${{{name}}} is not set"
                 problems.append(Problem(file, line, message, f"set {name} and start again", warning=True))
-    return clients, sorted(problems, key=lambda problem: problem.line)
+    lines = {client_id: node.key_line + 1 for client_id, node in records.items()}
+    return Reading(file, content, clients, lines, sorted(problems, key=lambda problem: problem.line))
 
 
-def _records(path: Path) -> dict[str, Node]:
-    """The blocks below ``clients:``, by client_id."""
+def read_records(content: bytes) -> dict[str, Node]:
+    """The blocks below ``clients:``, by client_id.
+
+    :raises Refused: when there are none.
+    """
     try:
-        content = path.read_bytes()
         if len(content) > LARGEST_FILE:
             raise Refused(1, "the file is larger than 16 MiB", "remove what is not needed")
         root = parse(content.decode("utf-8"))
-    except OSError as error:
-        raise Refused(1, f"the file cannot be read ({error.strerror})", "give a readable file as IDP_CLIENTS") from None
     except UnicodeDecodeError as error:
         raise Refused(content.count(b"\n", 0, error.start) + 1, "this is not UTF-8", "save the file as UTF-8") from None
     if not isinstance(root.value, dict) or set(root.value) != {"clients"}:
@@ -470,6 +512,7 @@ class Clients:
         *,
         loopback: bool,
         signable: Callable[[], Collection[str]] | None = None,
+        last_good: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Read the file.
@@ -477,22 +520,23 @@ class Clients:
         :param environ: where ``${NAME}`` is looked up.
         :param loopback: whether the issuer is on loopback, so that clients may be too.
         :param signable: tells the algorithms that have a signing key. A file that asks for another one is not taken
-            until `idp keys rotate --alg` has made it.
+            until ``idp keys rotate --alg`` has made it.
+        :param last_good: where a copy of the last good file is kept, so that a worker that starts while the file is
+            wrong serves the same clients as its siblings.
         :param clock: seconds that only grow.
-        :raises OperatorError: with every error of the file.
+        :raises OperatorError: with every error of the file, when there is no good copy either.
         """
         self._path, self._environ, self._loopback = path, environ, loopback
-        self._signable, self._clock = signable, clock
+        self._signable, self._last_good, self._clock = signable, last_good, clock
         self._reading = threading.Lock()
         self._clients: Mapping[str, Client] = {}
         self._enabled: dict[str, Client] = {}
         self._stamp: Stamp | None = None
         self.problem: str | None = None
         self.warnings: tuple[Problem, ...] = ()
-        self._read_anew()
         self._next_look = clock() + 1
-        if self.problem is not None:
-            raise OperatorError(self.problem)
+        if not self._read_anew() and not self._take_last_good():
+            raise OperatorError(self.problem or "")
 
     def find(self, client_id: str) -> Client | None:
         """The client, unless it is unknown or not enabled."""
@@ -507,12 +551,7 @@ class Clients:
     def algorithms(self) -> frozenset[str]:
         """All algorithms that some client wants its tokens signed with; always RS256."""
         self._look()
-        return frozenset({"RS256"}.union(*(client.algorithms for client in self._clients.values())))
-
-    def longest_id_token(self) -> int:
-        """Seconds that the longest-lived ID token is valid: a retired key stays public that long."""
-        self._look()
-        return max(client.id_token_lifetime for client in self._clients.values())
+        return self._algorithms
 
     def _look(self) -> None:
         now = self._clock()
@@ -521,46 +560,55 @@ class Clients:
         try:
             self._next_look = now + 1
             # A file that waits for a key is looked at again even though it did not change.
-            if self.problem is not None or self._find_stamp() != self._stamp:
+            if self.problem is not None or _find_stamp(self._path) != self._stamp:
                 self._read_anew()
         finally:
             self._reading.release()
 
-    def _find_stamp(self) -> Stamp | None:
-        try:
-            return stamp(self._path)
-        except OSError:
-            return None
-
-    def _read_anew(self) -> None:
+    def _read_anew(self) -> bool:
+        """Whether the file could be taken."""
         before = self.problem
-        # Taken before reading: a file replaced meanwhile is noticed at the next look.
-        found = self._find_stamp()
-        clients, problems = _read(self._path, self._environ, self._loopback)
-        errors = [problem for problem in problems if not problem.warning] or self._without_keys(clients)
+        # Taken before reading: a file that is replaced meanwhile is noticed at the next look.
+        self._stamp = _find_stamp(self._path)
+        reading = read_file(self._path, self._environ, loopback=self._loopback)
+        errors = reading.errors or (reading.without_keys(self._signable()) if self._signable else [])
         self.problem = "\n".join(str(error) for error in errors) or None
         if self.problem is None:
-            self._clients = MappingProxyType(clients)
-            self._enabled = {client_id: client for client_id, client in clients.items() if client.enabled}
-            self.warnings = tuple(problems)
-            _log.info("clients_read", file=str(self._path), clients=len(clients), enabled=len(self._enabled))
-            for warning in self.warnings:
-                _log.warning("client_off", problem=str(warning))
+            self._take(reading)
+            self._keep_copy(reading.content)
         elif self.problem != before:
             _log.error("clients_not_read", problem=self.problem, kept=len(self._clients))
-        self._stamp = found
+        return self.problem is None
 
-    def _without_keys(self, clients: Mapping[str, Client]) -> list[Problem]:
-        if self._signable is None:
-            return []
-        present = set(self._signable())
-        return [
-            Problem(
-                str(self._path),
-                1,
-                f"{client.client_id}: wants {alg}, and no key for {alg} is there yet",
-                f"run: idp keys rotate --alg {alg}   Then this file is taken; until then the last good one holds",
-            )
-            for client in clients.values()
-            for alg in sorted(client.algorithms - present)
-        ]
+    def _take(self, reading: Reading) -> None:
+        self._clients = MappingProxyType(reading.clients)
+        self._enabled = {client_id: client for client_id, client in reading.clients.items() if client.enabled}
+        self._algorithms = reading.algorithms
+        self.warnings = tuple(reading.problems)
+        _log.info("clients_read", file=reading.file, clients=len(self._clients), enabled=len(self._enabled))
+        for warning in self.warnings:
+            _log.warning("client_off", problem=str(warning))
+
+    def _take_last_good(self) -> bool:
+        if self._last_good is None:
+            return False
+        reading = read_file(self._last_good, self._environ, loopback=self._loopback)
+        if reading.errors:
+            return False
+        self._take(reading)
+        return True
+
+    def _keep_copy(self, content: bytes) -> None:
+        if self._last_good is None:
+            return
+        try:
+            replace(self._last_good, content)
+        except OperatorError as error:
+            _log.warning("clients_not_copied", problem=str(error))
+
+
+def _find_stamp(path: Path) -> Stamp | None:
+    try:
+        return stamp(path)
+    except OSError:
+        return None

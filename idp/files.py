@@ -37,30 +37,37 @@ def only_one(folder: Path) -> Iterator[None]:
 def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Put ``content`` at ``path`` so that a reader, or a crash, sees the old file or the new one and nothing between.
 
-    Run as root, the file is given to the owner of its folder: an operator's ``sudo idp keys rotate`` must not leave a
-    key that the service cannot read.
+    Run as root, the file goes to whom the old one belonged, or else the folder: an operator's ``sudo idp keys rotate``
+    must not leave a key that the service cannot read.
+
+    :raises OperatorError: when it cannot be written; then nothing was changed.
     """
-    folder = path.parent
-    written = folder / f".{path.name}.{os.getpid()}.new"
+    written = path.parent / f".{path.name}.{os.getpid()}.new"
     try:
+        # Its own name per process; one that is there is what a process with our number left when it was killed.
+        written.unlink(missing_ok=True)
         handle = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with open(handle, "wb") as file:
-            os.fchmod(file.fileno(), mode)
+            os.fchmod(handle, mode)
             if os.geteuid() == 0:
-                owner = os.stat(folder)
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+                owner = os.stat(path if path.exists() else path.parent)
+                os.fchown(handle, owner.st_uid, owner.st_gid)
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(handle)
         os.replace(written, path)
+        _sync_folder(path.parent)
     except OSError as error:
         written.unlink(missing_ok=True)
         raise OperatorError(f"{path}: cannot be written ({error.strerror}). Nothing was changed.") from error
-    parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(parent)
+        os.fsync(handle)
     finally:
-        os.close(parent)
+        os.close(handle)
 
 
 def read_private(path: Path) -> bytes:
