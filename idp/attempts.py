@@ -26,6 +26,7 @@ from sqlalchemy.orm import Session
 
 from idp.errors import Unavailable
 from idp.logs import printable
+from idp.metrics import count_failure
 from idp.models import Account, Attempt, AttemptStep, ProductUse
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ PARCEL = 100  # steps in one stream entry
 MOST_WAITING = 10_000  # steps in the memory of one process
 MOST_PARCELS = 10_000  # entries in the stream
 KEPT = 90 * 86400  # seconds that a receipt can be looked up
+PRUNED_AT_ONCE = 500
 
 # Crockford's base 32: no I, L, O, U. 8 characters are 40 bits.
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -90,7 +92,7 @@ def mask_email(text: str) -> str:
     if not (at and name and _DOMAIN.match(domain)):
         return "•••"
     ends = (name[0], name[-1]) if len(name) > 3 else ("", "")
-    return f"{ends[0]}•••{ends[1]}@{domain.lower()}"
+    return printable(f"{ends[0]}•••{ends[1]}@{domain.lower()}")
 
 
 def mask_address(text: str) -> str:
@@ -109,10 +111,10 @@ def mask_uri(text: str) -> str:
     """A URI without what it may carry: user name, query and fragment go."""
     try:
         parts = urlsplit(text)
-        host = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
+        host = f"//{parts.hostname}{f':{parts.port}' if parts.port else ''}" if parts.hostname else ""
     except ValueError:
         return "•••"
-    return f"{parts.scheme}://{host}{parts.path}{'?•••' if parts.query or parts.fragment else ''}"
+    return printable(f"{parts.scheme}:{host}{parts.path}{'?•••' if parts.query or parts.fragment else ''}")
 
 
 _DOMAIN = re.compile(r"([\w-]{1,63}\.)+[^\W\d_]{2,63}\Z")
@@ -126,7 +128,7 @@ FACTS: dict[str, Callable[[str], str]] = {
         ("acr", "agent", "amr", "detail", "error", "expected", "grant", "known_device", "language"), printable
     ),
     **dict.fromkeys(
-        ("mail", "max_age", "parameter", "prompt", "received", "response_mode", "scope", "wait"), printable
+        ("mail", "max_age", "parameter", "path", "prompt", "received", "response_mode", "scope", "wait"), printable
     ),
 }
 
@@ -227,6 +229,8 @@ def _written(
     unknown = facts.keys() - FACTS.keys()
     if unknown:
         log.error("receipt.fact_unknown", facts=sorted(unknown), step=name)
+    if reason:
+        count_failure(reason)
     return {
         "id": id,
         "at": int(at * 1000),
@@ -333,7 +337,7 @@ def _product_uses(db: Session, steps: Iterable[dict[str, Any]]) -> list[dict[str
 def read_code(text: str) -> str | None:
     """The receipt code in what a caller read out: any case, with or without dash, letters that sound or look alike."""
     letters = re.sub(r"[\s-]", "", text).upper().translate(_AS_HEARD)
-    if len(letters) != 8 or not set(letters) <= set(ALPHABET):
+    if not text.isascii() or len(letters) != 8 or not set(letters) <= set(ALPHABET):
         return None
     return f"{letters[:4]}-{letters[4:]}"
 
@@ -356,11 +360,12 @@ def latest_attempts(db: Session, limit: int, *, failed: bool) -> list[Attempt]:
     return list(db.scalars(wanted.where(Attempt.outcome == "failed") if failed else wanted))
 
 
-def prune_attempts(db: Session, now: float) -> None:
-    """Forget the attempts whose last step is older than KEPT.
+def prune_attempts(db: Session, now: float) -> bool:
+    """Forget attempts that began longer than KEPT ago, a bounded number; return whether there are more.
 
     :param now: seconds since 1970.
     """
-    old = select(Attempt.code).where(Attempt.last_at < int(now) - KEPT)
+    old = list(db.scalars(select(Attempt.code).where(Attempt.started_at < int(now) - KEPT).limit(PRUNED_AT_ONCE)))
     db.execute(delete(AttemptStep).where(AttemptStep.code.in_(old)))
-    db.execute(delete(Attempt).where(Attempt.last_at < int(now) - KEPT))
+    db.execute(delete(Attempt).where(Attempt.code.in_(old)))
+    return len(old) == PRUNED_AT_ONCE

@@ -62,15 +62,14 @@ def json_lines() -> logging.Formatter:
 
 
 def printable(text: str, limit: int = 200) -> str:
-    """``text`` as one harmless line: cut at ``limit`` characters, and what no screen shows (control and direction
-    characters, line separators, lone surrogates) written as an escape."""
-    if len(text) > limit:
-        text = text[: limit - 1] + "…"
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
+    """``text`` as one harmless line of at most ``limit`` characters: what no screen shows (control and direction
+    characters, line separators, lone surrogates) becomes an escape."""
+    if not text.isprintable():
+        text = "".join(
+            character if character.isprintable() else character.encode("unicode_escape").decode()
+            for character in text[: limit + 1]
+        )
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
