@@ -17,12 +17,14 @@ TRANSLATIONS = Path(__file__).parent / "translations"
 
 
 class Languages:
-    """All catalogues, read once at start. ``supported`` holds the language codes, English first: it is the default."""
+    """All catalogues, read once at start. ``supported`` holds the language codes, English first: it is the default; ``names``
+    holds pairs of code and the language's own name."""
 
     def __init__(self, folder: Path = TRANSLATIONS) -> None:
         found = sorted(path.parent.name for path in folder.glob("*/LC_MESSAGES"))
         self.supported: tuple[str, ...] = tuple(sorted(found, key=lambda language: language != "en"))
         self._catalogues = {language: _read(folder / language / "LC_MESSAGES") for language in self.supported}
+        self.names = tuple((language, self.text(language, "language.name")) for language in self.supported)
 
     def text(self, language: str, key: str, **values: object) -> str:
         """The sentence behind ``key``, its ``%(name)s`` filled with ``values``; English where the language is not ours.

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from babel.dates import format_timedelta
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from werkzeug.exceptions import HTTPException
@@ -54,14 +54,13 @@ def render_page(
     """
     here = parts()
     chosen = choose_language(language)
-    again = _this_page()
     page = pages_of(here.config.templates, here.config.host, here.config.support).get_template(template)
     html = page.render(
         values,
         t=here.languages.translator(chosen),
         language=chosen,
-        languages=_switch(chosen, again),
-        again=again,
+        languages=here.languages.names,
+        again=_this_page(),
         csrf_field=csrf.CsrfField(),
         now=here.clock,
     )
@@ -126,27 +125,16 @@ def pages_of(own: Path | None, host: str, support: str) -> Environment:
 def _this_page() -> str:
     """The path and query that ask for this page again; after a form, by the handle of what it belongs to."""
     path = quote(request.path)
-    if request.method != "POST":
+    if request.method in ("GET", "HEAD"):
         return f"{path}?{request.query_string.decode('latin-1')}" if request.query_string else path
+    routes = current_app.create_url_adapter(request)
+    if routes is None or not routes.test(method="GET"):
+        return "/me"
     try:
         handles = {name: request.form[name] for name in ("p", "l") if name in request.form}
     except HTTPException:  # the form itself is what is wrong
         handles = {}
     return f"{path}?{urlencode(handles)}" if handles else path
-
-
-def _switch(chosen: str, back: str) -> list[dict[str, object]]:
-    """The languages to choose from, each with the address that switches to it and comes back to the page ``back``."""
-    languages = parts().languages
-    return [
-        {
-            "code": code,
-            "name": languages.text(code, "language.name"),
-            "href": f"/language?to={code}&back={quote(back, safe='')}",
-            "chosen": code == chosen,
-        }
-        for code in languages.supported
-    ]
 
 
 @pass_context
