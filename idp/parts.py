@@ -93,7 +93,13 @@ def build(
 
     store = open_store(config, redis_url)
     keys = KeyRing(config.keys, config.jwks_max_age)
-    clients = Clients(clients_path(config), references, loopback=config.on_loopback)
+    clients = Clients(
+        clients_path(config),
+        references,
+        loopback=config.on_loopback,
+        signable=keys.algorithms,
+        last_good=config.data / "clients.last-good.yaml",
+    )
     attempts = Attempts(store, random, clock)
     outgoing = Fetcher(config)
     provider = build_provider(config, store, keys, clients, attempts, random, clock, outgoing)

@@ -71,7 +71,7 @@ def _proceed(checked: CheckedRequest, raw: str, pending: Pending | None) -> Resp
             handle = pending.handle if pending else _park(checked, raw, email=session.email if session else "")
             return go("/login" if isinstance(step, AskLogin) else "/consent", p=handle)
         case Issue(scopes):
-            assert session is not None  # noqa: S101 next_step issues to nobody else
+            assert session is not None  # next_step issues to nobody else
             if pending:
                 pendings.take(here.store, pending.handle, cookies.browser(), now)
             fields = here.authorization.issue(checked, session, scopes, g.receipt, now)

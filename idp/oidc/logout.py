@@ -150,7 +150,7 @@ def _sign_out(session: Session, wanted: LogoutRequest) -> Response:
     now = here.clock()
     with here.database.transaction() as db:
         # First written down who must hear of it, then ended: what fails in between can be done again.
-        queue_logout_notices(db, here.provider.grants, [session], here.clients, now)
+        queue_logout_notices(db, here.store, [session], here.clients, now)
         audit.record(
             db,
             audit.Event.person_signed_out,
@@ -158,7 +158,7 @@ def _sign_out(session: Session, wanted: LogoutRequest) -> Response:
             actor=f"person:{session.account_id}",
             account_id=session.account_id,
         )
-    end_sessions(here.store, here.provider.grants, [session])
+    end_sessions(here.store, [session])
     here.attempts.step(
         g.receipt,
         Step.signed_out,

@@ -83,7 +83,7 @@ class _Draft:
     values: dict[str, Any] = field(default_factory=dict)
 
     def known_client(self) -> Client:
-        assert self.client is not None  # noqa: S101 client_is_known has run before every check that asks
+        assert self.client is not None  # client_is_known has run before every check that asks
         return self.client
 
 
@@ -166,7 +166,7 @@ def client_is_known(draft: _Draft) -> None:
 def redirect_uri_is_registered(draft: _Draft) -> None:
     redirect_uri = draft.given.get("redirect_uri", "")
     # Byte for byte: no prefix, no other case, no added query (RFC 9700 section 2.1).
-    if "redirect_uri" in draft.repeated or redirect_uri not in draft.known_client().redirect_uris:
+    if "redirect_uri" in draft.repeated or not draft.known_client().accepts_redirect(redirect_uri):
         raise _wrong(
             "redirect_uri",
             "The redirect_uri is missing or not registered for this client.",

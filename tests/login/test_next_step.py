@@ -1,0 +1,74 @@
+"""The decision table of a sign-in: prompt × max_age × hint × acr × consent × progress."""
+
+from __future__ import annotations
+
+import pytest
+from idp.login.next_step import AskConsent, AskLogin, Asked, Holder, Issue, Progress, Refuse, Step, next_step
+
+NOW = 1_000_000.0
+SCOPES = ("openid", "email")
+
+ISSUE = Issue(SCOPES)
+LOGIN = AskLogin()
+CONSENT = AskConsent(SCOPES)
+
+
+def asked(**changes: object) -> Asked:
+    return Asked(**{"client_id": "C1", "scopes": SCOPES, **changes})  # type: ignore[arg-type] # keyword table
+
+
+def holder(**changes: object) -> Holder:
+    facts = {"key": "k", "auth_time": int(NOW) - 100, "acr": "1", "consented": (), "is_the_hinted": True, **changes}
+    return Holder(**facts)  # type: ignore[arg-type] # keyword table
+
+
+FRESH = Progress(session="k")  # the session was opened for this very request
+ALLOWED = Progress(session="k", consent="allowed")
+DENIED = Progress(session="k", consent="denied")
+
+
+@pytest.mark.parametrize(
+    ("request_", "session", "progress", "expected"),
+    [
+        # nobody is signed in
+        (asked(), None, Progress(), LOGIN),
+        (asked(prompt=("none",)), None, Progress(), Refuse("login_required", "login_required")),
+        # somebody is
+        (asked(), holder(), Progress(), ISSUE),
+        (asked(prompt=("none",)), holder(), Progress(), ISSUE),
+        # prompt=login and select_account want a sign-in for this request, and no other session will do
+        (asked(prompt=("login",)), holder(), Progress(), LOGIN),
+        (asked(prompt=("login",)), holder(), Progress(session="other"), LOGIN),
+        (asked(prompt=("login",)), holder(auth_time=int(NOW)), Progress(), LOGIN),
+        (asked(prompt=("login",)), holder(), FRESH, ISSUE),
+        (asked(prompt=("select_account",)), holder(), Progress(), LOGIN),
+        (asked(prompt=("select_account",)), holder(), FRESH, ISSUE),
+        # max_age
+        (asked(max_age=100), holder(), Progress(), ISSUE),
+        (asked(max_age=99), holder(), Progress(), LOGIN),
+        (asked(max_age=99), holder(auth_time=int(NOW)), FRESH, ISSUE),
+        (asked(max_age=0), holder(auth_time=int(NOW)), Progress(), LOGIN),
+        (asked(max_age=0), holder(auth_time=int(NOW) - 5), FRESH, ISSUE),
+        (asked(max_age=99, prompt=("none",)), holder(), Progress(), Refuse("login_required", "login_required")),
+        # a hint for somebody else
+        (asked(), holder(is_the_hinted=False), Progress(), LOGIN),
+        (asked(prompt=("none",)), holder(is_the_hinted=False), Progress(), Refuse("login_required", "login_required")),
+        (asked(), holder(is_the_hinted=False), FRESH, Refuse("login_required", "other_person_signed_in")),
+        # an essential acr that was not reached
+        (asked(essential_acr=("2",)), holder(), Progress(), Refuse("unmet_authentication_requirements", "acr_unmet")),
+        (asked(essential_acr=("1", "2")), holder(), Progress(), ISSUE),
+        # consent
+        (asked(needs_consent=True), holder(), Progress(), CONSENT),
+        (asked(needs_consent=True), holder(consented=("openid",)), Progress(), CONSENT),
+        (asked(needs_consent=True), holder(consented=("email", "openid", "phone")), Progress(), ISSUE),
+        (asked(needs_consent=True, prompt=("none",)), holder(), Progress(), Refuse("consent_required", "consent_required")),
+        (asked(needs_consent=True), holder(), ALLOWED, ISSUE),
+        (asked(needs_consent=True), holder(), DENIED, Refuse("access_denied", "consent_denied")),
+        (asked(prompt=("consent",)), holder(consented=SCOPES), Progress(), CONSENT),
+        (asked(prompt=("consent",)), holder(consented=SCOPES), ALLOWED, ISSUE),
+        (asked(prompt=("login", "consent")), holder(), Progress(), LOGIN),
+        (asked(prompt=("login", "consent")), holder(), FRESH, CONSENT),
+    ],
+)  # fmt: skip
+def test_the_table(request_: Asked, session: Holder | None, progress: Progress, expected: Step) -> None:
+    assert next_step(request_, session, progress, NOW) == expected
