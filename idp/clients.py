@@ -11,7 +11,6 @@ import difflib
 import functools
 import hashlib
 import hmac
-import importlib.resources
 import re
 import threading
 import time
@@ -300,14 +299,6 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.message}. {self.remedy[:1].upper()}{self.remedy[1:]}."
-
-
-def find_file(configured: Path | None) -> Path:
-    """``IDP_CLIENTS``, else ``clients.yaml`` in the working folder, else the shipped examples."""
-    if configured is not None:
-        return configured
-    here = Path("clients.yaml")
-    return here if here.exists() else Path(str(importlib.resources.files("idp") / "clients.yaml"))
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
