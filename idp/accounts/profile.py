@@ -163,7 +163,7 @@ def _products(session: Session) -> list[dict[str, Any]]:
     here = parts()
     with here.database.reading() as db:
         used = select(ProductUse.client_id, ProductUse.last_at).where(ProductUse.account_id == session.account_id)
-        last_at = {client_id: at for client_id, at in db.execute(used)}
+        last_at = dict(db.execute(used).tuples().all())
     for grant in grants.grants_of_session(here.store, session.id, here.clock()):
         last_at.setdefault(grant.client_id, session.last_seen)
     rows = []

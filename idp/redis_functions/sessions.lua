@@ -14,14 +14,15 @@ local function session_fields(flat)
   return fields
 end
 
-local function session_clean_up_at(key, over)
-  redis.call('PEXPIREAT', key, math.floor(over * 1000) + 60000)
+local function session_clean_up(key, over, now)
+  redis.call('PEXPIRE', key, math.ceil((over - now + 60) * 1000))
 end
 
 -- ARGV: field, value, field, value …
 redis.register_function('idp_session_open', function(keys, args)
   redis.call('HSET', keys[1], unpack(args))
-  session_clean_up_at(keys[1], session_over_at(session_fields(args)))
+  local fields = session_fields(args)
+  session_clean_up(keys[1], session_over_at(fields), tonumber(fields.created))
   return 'OK'
 end)
 
@@ -38,7 +39,7 @@ redis.register_function('idp_session_find', function(keys, args)
   if note_after > 0 and now - tonumber(fields.last_seen) >= note_after then
     fields.last_seen = tostring(math.floor(now))
     redis.call('HSET', keys[1], 'last_seen', fields.last_seen)
-    session_clean_up_at(keys[1], session_over_at(fields))
+    session_clean_up(keys[1], session_over_at(fields), now)
     return redis.call('HGETALL', keys[1])
   end
   return record
@@ -62,7 +63,7 @@ redis.register_function('idp_session_list', function(keys, args)
   redis.call('ZREMRANGEBYSCORE', keys[1], '-inf', args[3])
   redis.call('ZADD', keys[1], args[2], args[1])
   local last = redis.call('ZRANGE', keys[1], -1, -1, 'WITHSCORES')
-  session_clean_up_at(keys[1], tonumber(last[2]))
+  session_clean_up(keys[1], tonumber(last[2]), tonumber(args[3]))
   local too_many = redis.call('ZCARD', keys[1]) - tonumber(args[4])
   local out = {}
   if too_many > 0 then

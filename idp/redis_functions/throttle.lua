@@ -12,7 +12,7 @@ redis.register_function('idp_throttle_take', function(keys, args)
   local full_at = bucket_full_at(keys[1], now, capacity, interval) + interval
   local wait = full_at - now - capacity * interval
   if wait > 0 then return math.ceil(wait) end
-  redis.call('SET', keys[1], string.format('%.0f', full_at), 'PXAT', string.format('%.0f', full_at + 1000))
+  redis.call('SET', keys[1], string.format('%.0f', full_at), 'PX', string.format('%.0f', full_at - now + 1000))
   return 0
 end)
 
@@ -23,7 +23,7 @@ redis.register_function('idp_throttle_give_back', function(keys, args)
   if full_at <= now then
     redis.call('DEL', keys[1])
   else
-    redis.call('SET', keys[1], string.format('%.0f', full_at), 'PXAT', string.format('%.0f', full_at + 1000))
+    redis.call('SET', keys[1], string.format('%.0f', full_at), 'PX', string.format('%.0f', full_at - now + 1000))
   end
   return 0
 end)

@@ -1,0 +1,289 @@
+"""``idp people``: the accounts."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from idp.errors import OperatorError, Unavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session as Transaction
+
+    from idp.config import Config
+    from idp.database import Database
+    from idp.models import Account
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
+
+
+@click.group("people")
+def people_command() -> None:
+    """Accounts: add, show, set, suspend, reactivate, withdraw-consent, list."""
+
+
+@people_command.command()
+@click.argument("email")
+@click.option("--name", help="The person's full name.")
+@click.option(
+    "--password-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Holds the password."
+)
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@AS_JSON
+def add(email: str, name: str | None, password_file: Path | None, password_stdin: bool, as_json: bool) -> None:
+    """Make an account for EMAIL. Without a given password one is made, and shown this once.
+
+    The address counts as unverified until it is proved: `idp people set EMAIL email_verified=true` says that it is.
+    """
+    from idp import audit
+    from idp.accounts.lifecycle import AddressTaken, create_account
+    from idp.accounts.passwords import PasswordHasher, check_new_password
+
+    given = _given_password(password_file, password_stdin)
+    password = given or base64.urlsafe_b64encode(secrets.token_bytes(15)).decode()
+    if problem := check_new_password(password):
+        raise OperatorError(f"The password {problem}.")
+    address = _address(email)
+    hashed = PasswordHasher(1, 1).hash(password)
+    with _database() as (_, database):
+        try:
+            with database.transaction() as db:
+                account = create_account(
+                    db,
+                    address,
+                    claims={"name": name} if name else {},
+                    verified=False,
+                    password_hash=hashed,
+                    actor=audit.operator(),
+                    now=time.time(),
+                    random=secrets.token_bytes,
+                )
+                row = _row(account)
+        except AddressTaken:
+            raise OperatorError(
+                f"{address.written} has an account already: idp people show {address.written}"
+            ) from None
+    if given is None:
+        row["password"] = password
+    if as_json:
+        click.echo(json.dumps(row, indent=2))
+        return
+    click.echo(f"{address.written} has an account now.")
+    if given is None:
+        click.echo(f"Password: {password}\nIt is shown only this once.")
+
+
+@people_command.command()
+@click.argument("email")
+@AS_JSON
+def show(email: str, as_json: bool) -> None:
+    """Show the account of EMAIL: its state and what products may learn of the person."""
+    with _database() as (_, database), database.reading() as db:
+        row = _row(_find(db, email))
+    if as_json:
+        click.echo(json.dumps(row, indent=2))
+        return
+    claims = row.pop("claims")
+    for name, value in (row | claims).items():
+        if name.endswith("_at"):
+            value = datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        click.echo(f"{name:22} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+
+
+@people_command.command(name="set")
+@click.argument("email")
+@click.argument("changes", metavar="KEY=VALUE...", nargs=-1, required=True)
+def set_claims(email: str, changes: tuple[str, ...]) -> None:
+    """Write standard claims of EMAIL's person; KEY= removes one.
+
+    \b
+    idp people set carol@example.org name="Carol Doe" birthdate=1990-05-17 zoneinfo=Europe/Paris
+    idp people set carol@example.org phone_number=+33123456789 phone_number_verified=true
+    idp people set carol@example.org 'address={"locality": "Paris", "country": "FR"}'
+    """
+    from idp import audit
+    from idp.accounts.lifecycle import AddressTaken, change_claims
+    from idp.accounts.standard_claims import WrongClaim
+
+    wanted: dict[str, Any] = {}
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if not equals or name in wanted:
+            raise OperatorError(f"{change!r}: must be KEY=VALUE, each KEY once.")
+        wanted[name] = _value(name, text)
+    with _database() as (config, database):
+        try:
+            with database.transaction() as db:
+                change_claims(db, _find(db, email), wanted, actor=audit.operator(), now=time.time())
+        except WrongClaim as error:
+            raise OperatorError(str(error)) from None
+        except AddressTaken:
+            raise OperatorError(f"{wanted['email']} belongs to another account.") from None
+        _bring_to_redis(config, database)
+    click.echo("Written.")
+
+
+@people_command.command()
+@click.argument("email")
+def suspend(email: str) -> None:
+    """Let EMAIL's person sign in no more; their sessions and what products were given end at once."""
+    from idp import audit
+    from idp.accounts import lifecycle
+
+    with _database() as (config, database):
+        with database.transaction() as db:
+            lifecycle.suspend(db, _find(db, email), actor=audit.operator(), now=time.time())
+        _bring_to_redis(config, database)
+    click.echo(f"{email} is suspended.")
+
+
+@people_command.command()
+@click.argument("email")
+def reactivate(email: str) -> None:
+    """Take a suspension back."""
+    from idp import audit
+    from idp.accounts import lifecycle
+
+    with _database() as (_, database), database.transaction() as db:
+        lifecycle.reactivate(db, _find(db, email), actor=audit.operator(), now=time.time())
+    click.echo(f"{email} may sign in.")
+
+
+@people_command.command()
+@click.argument("email")
+@click.argument("client_id")
+def withdraw_consent(email: str, client_id: str) -> None:
+    """Take back what EMAIL's person has allowed the product CLIENT_ID; what it was given ends at once."""
+    from idp import audit
+    from idp.accounts import lifecycle
+
+    with _database() as (config, database):
+        with database.transaction() as db:
+            account = _find(db, email)
+            if not lifecycle.withdraw_consent(db, account, client_id, actor=audit.operator(), now=time.time()):
+                raise OperatorError(f"{email} has allowed {client_id!r} nothing.")
+        _bring_to_redis(config, database)
+    click.echo(f"{client_id} has to ask again.")
+
+
+@people_command.command(name="list")
+@AS_JSON
+def list_people(as_json: bool) -> None:
+    """List all accounts."""
+    from sqlalchemy import select
+
+    from idp.models import Account, Email
+
+    everybody = (
+        select(Email.address, Account.state, Account.id).join(Account).where(Email.primary).order_by(Email.canonical)
+    )
+    with _database() as (_, database), database.reading() as db:
+        rows = [
+            {"email": address, "state": state, "id": account_id} for address, state, account_id in db.execute(everybody)
+        ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        click.echo(f"{row['state']:10} {row['email']}")
+    if not rows:
+        click.echo("Nobody yet: idp people add EMAIL")
+
+
+@contextmanager
+def _database() -> Iterator[tuple[Config, Database]]:
+    from idp.config import read_config
+    from idp.database import Database
+
+    config = read_config()
+    database = Database(config)
+    try:
+        if not database.is_current():
+            raise OperatorError("The tables are not up to date. Run: idp database upgrade")
+        yield config, database
+    finally:
+        database.close()
+
+
+def _bring_to_redis(config: Config, database: Database) -> None:
+    """Let the change take effect at once, whether or not a provider is running."""
+    from idp import logs
+    from idp.accounts.lifecycle import apply_revocations
+    from idp.clients import Clients
+    from idp.config import read_references
+    from idp.parts import clients_path
+    from idp.redis_store import connect
+
+    logs.configure("ERROR")  # what clients.yaml may lack is not this command's subject
+    clients = Clients(clients_path(config), read_references(), loopback=config.on_loopback)
+    try:
+        with connect(config) as store:
+            apply_revocations(database, store, clients, time.time())
+    except Unavailable:
+        click.echo("Redis does not answer: open sessions follow as soon as it does.", err=True)
+
+
+def _find(db: Transaction, email: str) -> Account:
+    from idp.accounts.lifecycle import find_account
+
+    account = find_account(db, _address(email).canonical)
+    if account is None:
+        raise OperatorError(f"Nobody has the address {email!r}.")
+    return account
+
+
+def _address(text: str) -> Any:
+    from idp.accounts.identity import read_address
+
+    try:
+        return read_address(text)
+    except ValueError as error:
+        raise OperatorError(f"{text[:100]!r}: {error}") from None
+
+
+def _given_password(file: Path | None, stdin: bool) -> str | None:
+    if file is not None and stdin:
+        raise OperatorError("Give the password once: --password-file or --password-stdin.")
+    if file is not None:
+        return file.read_text(encoding="utf-8").rstrip("\r\n")
+    return sys.stdin.read().rstrip("\r\n") if stdin else None
+
+
+def _value(name: str, text: str) -> Any:
+    """A claim as typed at the command line: text, true or false, or for the address an object in JSON."""
+    from idp.accounts.standard_claims import BOOLEANS
+
+    if text == "":
+        return None
+    if name in BOOLEANS:
+        return {"true": True, "false": False}.get(text, text)
+    if name == "address":
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+    return text
+
+
+def _row(account: Account) -> dict[str, Any]:
+    from idp.accounts.lifecycle import primary_email, snapshot
+
+    return {
+        "id": account.id,
+        "sub": account.sub,
+        "email": primary_email(account).address,
+        "state": account.state,
+        "has_password": account.password is not None,
+        "created_at": account.created_at,
+        "claims": snapshot(account),
+    }
