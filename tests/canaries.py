@@ -20,10 +20,10 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
-from idp.database import Database
 from sqlalchemy import MetaData, select
 
 from idp import logs
+from idp.database import Database
 
 SHORTEST = 8  # characters: shorter ones would be found by chance
 
