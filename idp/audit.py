@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import os
-import pwd
 from enum import StrEnum
 
 from sqlalchemy.orm import Session
@@ -75,11 +73,3 @@ def operator() -> str:
     except KeyError:  # containers run as users whom nobody has named
         name = str(os.getuid())
     return f"operator:{name}"
-
-
-def operator() -> str:
-    """Name the actor of a command: whoever runs it on this machine."""
-    try:
-        return f"operator:{pwd.getpwuid(os.getuid()).pw_name}"
-    except KeyError:  # a container often has no name for its user
-        return f"operator:{os.getuid()}"
