@@ -156,22 +156,7 @@ class SigningKey:
 
     def is_signed(self, data: bytes, signature: bytes) -> bool:
         """Whether ``signature`` is this key's, over exactly ``data``."""
-        public = self._public
-        try:
-            if isinstance(public, rsa.RSAPublicKey):
-                public.verify(signature, data, _padding(self.alg), hashes.SHA256())
-            elif isinstance(public, ec.EllipticCurvePublicKey):
-                if len(signature) != 64:
-                    return False
-                pair = encode_dss_signature(
-                    int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
-                )
-                public.verify(pair, data, ec.ECDSA(hashes.SHA256()))
-            else:
-                public.verify(signature, data)
-        except InvalidSignature:
-            return False
-        return True
+        return is_signed(self._public, self.alg, data, signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,14 +232,8 @@ class KeyRing:
 
         :raises BadSignature: for everything else.
         """
-        if len(jws) > LONGEST_JWS:
-            raise BadSignature("too long")
-        parts = jws.split(".")
-        if len(parts) != 3:
-            raise BadSignature("not three parts")
-        if len(parts[0]) > LONGEST_HEADER:
-            raise BadSignature("header too long")
-        header = _read_object(_decode(parts[0]))
+        read = read_jws(jws)
+        header = read.header
         if set(header) != _HEADER_MEMBERS or not all(isinstance(value, str) for value in header.values()):
             raise BadSignature("header members")
         key = self.verifying(header["kid"])
@@ -264,10 +243,9 @@ class KeyRing:
             raise BadSignature("algorithm is not the key's")
         if header["typ"] not in typ:
             raise BadSignature("made for another purpose")
-        payload = _decode(parts[1])
-        if not key.is_signed(f"{parts[0]}.{parts[1]}".encode("ascii"), _decode(parts[2])):
+        if not key.is_signed(read.signed, read.signature):
             raise BadSignature("signature")
-        return _read_object(payload)
+        return read.claims()
 
     def derive(self, purpose: str) -> bytes:
         """32 secret bytes for one purpose, always the same (HKDF, RFC 5869)."""
@@ -510,6 +488,56 @@ def load_public_jwk(jwk: Mapping[str, Any]) -> PublicKey:
     except (KeyError, TypeError, AttributeError, BadSignature) as error:
         raise ValueError("a member is missing or not base64url") from error
     raise ValueError("must be RSA, EC with P-256, or OKP with Ed25519")
+
+
+@dataclass(frozen=True, slots=True)
+class Jws:
+    """A compact JWS taken apart. Nothing in it is true before :func:`is_signed` has said so."""
+
+    header: dict[str, Any]
+    payload: bytes
+    signed: bytes
+    signature: bytes
+
+    def claims(self) -> dict[str, Any]:
+        """The payload as a JSON object with unique members.
+
+        :raises BadSignature: it is none.
+        """
+        return _read_object(self.payload)
+
+
+def read_jws(jws: str) -> Jws:
+    """Take a compact JWS apart: size, three parts, canonical base64url, a header with unique members.
+
+    :raises BadSignature: it is not in order.
+    """
+    if len(jws) > LONGEST_JWS:
+        raise BadSignature("too long")
+    parts = jws.split(".")
+    if len(parts) != 3:
+        raise BadSignature("not three parts")
+    if len(parts[0]) > LONGEST_HEADER:
+        raise BadSignature("header too long")
+    header = _read_object(_decode(parts[0]))
+    return Jws(header, _decode(parts[1]), f"{parts[0]}.{parts[1]}".encode("ascii"), _decode(parts[2]))
+
+
+def is_signed(public: PublicKey, alg: str, data: bytes, signature: bytes) -> bool:
+    """Whether ``signature`` over exactly ``data`` was made by the private half of ``public``, with ``alg`` and no other."""
+    try:
+        if isinstance(public, rsa.RSAPublicKey) and alg in ("RS256", "PS256"):
+            public.verify(signature, data, _padding(alg), hashes.SHA256())
+        elif isinstance(public, ec.EllipticCurvePublicKey) and alg == "ES256" and len(signature) == 64:
+            pair = encode_dss_signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big"))
+            public.verify(pair, data, ec.ECDSA(hashes.SHA256()))
+        elif isinstance(public, ed25519.Ed25519PublicKey) and alg == "EdDSA":
+            public.verify(signature, data)
+        else:
+            return False
+    except InvalidSignature:
+        return False
+    return True
 
 
 def refuse_optimised_python() -> None:
