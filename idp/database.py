@@ -57,7 +57,7 @@ class Database:
 
         :raises Unavailable: ``sql_down``, when the database does not answer or too many write at once.
         """
-        with _as_unavailable(), Session(self._writers) as session, session.begin():
+        with _as_unavailable(), Session(self._writers, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager

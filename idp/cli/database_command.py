@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 
 import click
 
@@ -19,14 +20,14 @@ def upgrade() -> None:
     """Bring the tables up to date. Safe to repeat, and while a provider runs."""
     from idp.database import Database
 
-    database = Database(read_config())
-    before = database.version()
-    if before == database.newest_version:
-        click.echo(f"The tables are up to date ({before}).")
-        return
-    click.echo(f"Upgrading the tables from {before or 'nothing'} to {database.newest_version} …")
-    database.upgrade()
-    click.echo("Done.")
+    with closing(Database(read_config())) as database:
+        before = database.version()
+        if before == database.newest_version:
+            click.echo(f"The tables are up to date ({before}).")
+            return
+        click.echo(f"Upgrading the tables from {before or 'nothing'} to {database.newest_version} …")
+        database.upgrade()
+        click.echo("Done.")
 
 
 @database_command.command()
@@ -35,14 +36,12 @@ def status(as_json: bool) -> None:
     """Tell whether the database answers and its tables are up to date. Exit code 1 when not."""
     from idp.database import Database
 
-    database = Database(read_config())
-    version, newest = database.version(), database.newest_version
+    with closing(Database(read_config())) as database:
+        kind, version, newest = database.kind, database.version(), database.newest_version
     if as_json:
-        click.echo(
-            json.dumps({"kind": database.kind, "version": version, "newest": newest, "current": version == newest})
-        )
+        click.echo(json.dumps({"kind": kind, "version": version, "newest": newest, "current": version == newest}))
     else:
-        click.echo(f"Database: {database.kind}\nTables:   {version or 'none yet'}")
+        click.echo(f"Database: {kind}\nTables:   {version or 'none yet'}")
         if version != newest:
             click.echo(f"Needed:   {newest}. Run: idp database upgrade")
     if version != newest:
