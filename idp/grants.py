@@ -94,12 +94,13 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A token that is alive, with the scope, issue time and end that it has."""
+    """A token that is alive: the scope, issue time and end that it has, and whether it is a refresh token."""
 
     grant: Grant
     scope: tuple[str, ...]
     issued: int
     expires: int
+    refresh: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +256,9 @@ def rotate_refresh(
 def read_access(store: RedisStore, token: str, now: float) -> Access | None:
     """The access token's grant, if it is alive."""
     gid = _gid(token)
-    return _access(gid, store.call("idp_grant_access", _key(gid), token_hash(token), now)) if gid else None
+    if gid is None:
+        return None
+    return _access(gid, store.call("idp_grant_access", _key(gid), token_hash(token), now), refresh=False)
 
 
 def read_token(store: RedisStore, token: str, now: float, secret: bytes) -> Access | None:
@@ -263,7 +266,7 @@ def read_token(store: RedisStore, token: str, now: float, secret: bytes) -> Acce
     gid = _gid(token)
     if gid is None or not _is_refresh(token, secret):
         return read_access(store, token, now)
-    return _access(gid, store.call("idp_grant_refresh_read", _key(gid), token_hash(token), now))
+    return _access(gid, store.call("idp_grant_refresh_read", _key(gid), token_hash(token), now), refresh=True)
 
 
 def revoke_token(store: RedisStore, token: str, client_id: str, secret: bytes) -> None:
@@ -384,11 +387,11 @@ def _gids(members: Iterable[str]) -> list[str]:
     return [member.removeprefix("grant ") for member in members if member.startswith("grant ")]
 
 
-def _access(gid: str, answer: list[str]) -> Access | None:
+def _access(gid: str, answer: list[str], *, refresh: bool) -> Access | None:
     if not answer:
         return None
     facts, person, expires, issued, scope = answer
-    return Access(_grant(gid, facts, person), tuple(scope.split()), int(issued), int(expires))
+    return Access(_grant(gid, facts, person), tuple(scope.split()), int(issued), int(expires), refresh)
 
 
 def _refusal(answer: list[str]) -> Refusal:

@@ -44,6 +44,10 @@ ACCOUNT = Bucket("account", 20, 60)
 # Failures on the whole provider: about what ten thousand people in a Monday-morning hour mistype.
 PROVIDER = Bucket("provider", 2000, 0.5)
 
+# Failed authentications of one relying party from one network: a secret cannot be guessed, so more is a broken deployment
+# or noise, and neither needs an answer each time.
+CLIENT = Bucket("client", 30, 2)
+
 Tried = tuple[Bucket, str]
 
 
@@ -78,6 +82,16 @@ def take_sign_in(store: RedisStore, *, email: str, network: str, device: str | N
         ],
         now,
     )
+
+
+def count_client_failure(store: RedisStore, *, client_id: str, network: str, now: float) -> int:
+    """Count a failed authentication of a relying party; the seconds to wait when there were too many. One round trip.
+
+    Asked only after a failure: whoever has the right secret never waits for those who have not.
+    """
+    near, _ = networks(network)
+    wait = store.call("idp_throttle_take", _key(CLIENT, f"{client_id} {near}"), *_numbers(CLIENT, now))
+    return math.ceil(int(wait) / 1000)
 
 
 def give_back(store: RedisStore, ticket: Ticket, now: float) -> None:
