@@ -48,7 +48,7 @@ def read_address(text: str) -> Address:
     from email_validator import EmailNotValidError, validate_email  # late: not every command reads an address
 
     try:
-        read = validate_email(text, check_deliverability=False)
+        read = validate_email(text, check_deliverability=False, strict=True)
     except EmailNotValidError as error:
         raise ValueError(str(error)) from error
     if not read.ascii_domain:
