@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, g, redirect
@@ -15,6 +16,7 @@ from idp.doors import password
 from idp.errors import IdpError, PageError
 from idp.login import consent, start
 from idp.machine import wsgi_request
+from idp.metrics import count_request
 from idp.oidc import authorize, logout
 from idp.parts import Parts, parts
 from idp.rendering import error_page
@@ -36,8 +38,11 @@ class Application(Flask):
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         here: Parts = self.extensions["idp"]
         if here.endpoints.serves(environ["PATH_INFO"]):
+            started = perf_counter()
             answer = here.endpoints.answer(wsgi_request(environ, here.config.trusted_proxies))
             if answer is not None:
+                if here.config.metrics_token:
+                    count_request(environ["PATH_INFO"], answer.status, perf_counter() - started)
                 start_response(answer.status_line, answer.headers)
                 return [answer.body]
         return super().wsgi_app(environ, start_response)
@@ -71,9 +76,10 @@ def _failed(error: IdpError) -> Response:
 
 def _refused_by_flask(error: HTTPException) -> Response:
     status = error.code or 500
-    response = _failed(PageError(_REASONS.get(status, "request_unreadable" if status < 500 else "internal"), status=status))
+    response = _failed(
+        PageError(_REASONS.get(status, "request_unreadable" if status < 500 else "internal"), status=status)
+    )
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):
             response.headers[name] = value
     return response
-

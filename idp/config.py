@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -186,3 +187,13 @@ def _say(where: tuple[int | str, ...], kind: str, message: str) -> str:
 def read_references() -> dict[str, str]:
     """What ``${NAME}`` in clients.yaml may refer to: the environment without our own settings."""
     return {name: value for name, value in os.environ.items() if not name.startswith("IDP_")}
+
+
+def share_metrics(folder: Path) -> None:
+    """Let all processes started from here add up their numbers in ``folder``, emptied first: see ``metrics.py``.
+
+    prometheus-client takes this only from the environment, and looks there when it is first imported.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)

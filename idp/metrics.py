@@ -1,14 +1,12 @@
-"""Metrics for Prometheus. With several worker processes each keeps its numbers in a file that all of them can read.
+"""Metrics for Prometheus. Under ``idp serve`` each process keeps its numbers in a file that all can read (``share_metrics``).
 
 Labels are from closed lists (routes, statuses, reasons), never what somebody sent.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, values
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -55,12 +53,6 @@ def exposition(now: Iterable[tuple[str, str, Mapping[str, float]]]) -> bytes:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
     registry.register(_Now(now))
     return generate_latest(registry)
-
-
-def empty(folder: Path) -> None:
-    """Make the folder of the workers' numbers, without those of an earlier run: processes would add to strangers' files."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
 
 
 class _Now(Collector):

@@ -5,6 +5,8 @@ parameters); most of them by themselves, because fixtures take their randomness 
 answer to ``register_answer``. Output is *shown*: every log line of this process by itself, the logs of programs that a
 test starts by writing them into ``folder()``, error pages and whatever else with ``show``, tables with
 ``show_database``. When the session ends, everything shown is searched for everything registered.
+
+PYTEST_DONT_REWRITE: conftest.py uses this module before pytest comes to load it as a plugin.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ def random(size: int) -> bytes:
 
 def register_answer(headers: Mapping[str, str], body: str) -> None:
     """Register what an answer of the provider gives to its caller: cookies, a code, tokens."""
-    for cookie in re.findall(r"idp_(?:session|browser|device)=([^;,\s]+)", headers.get("Set-Cookie", "")):
+    for cookie in re.findall(r"idp_(?:session|browser|device|mailed_link)=([^;,\s]+)", headers.get("Set-Cookie", "")):
         if len(cookie) >= SHORTEST:  # not the empty one of a deletion
             register(cookie, "cookie")
     for code in re.findall(r"[?&]code=([^&#\s]+)", headers.get("Location", "")):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from idp.config import Config, read_config, read_references
+from idp.config import Config, read_config, read_references, share_metrics
 from idp.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def serve_command() -> None:
     refuse_optimised_python()
     config = read_config()
     configure(config.log_level)
+    if config.metrics_token:
+        share_metrics(config.data / "metrics")
     host, port = _listening_address(config)
     _must_be_free(host, port)
     clients = _read_clients(config)
@@ -140,8 +142,8 @@ def load_application(config: Config, parent: int) -> Callable[..., Any]:
 
 def _work(config: Config, parent: int) -> None:
     end_with_parent(parent)
-    from idp.logs import configure
     from idp.cli.worker_command import run_worker
+    from idp.logs import configure
 
     configure(config.log_level)
     run_worker(config, read_references())
