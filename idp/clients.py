@@ -427,7 +427,7 @@ def _read_secret(node: Node, environ: Mapping[str, str], unset: list[tuple[str, 
         if unknown := set(data) - {"hash", "expires"}:
             raise Refused(line, f"secrets: `{min(unknown)}` is unknown", "write `hash:` and, if it ends, `expires:`")
         if "expires" in data:
-            data["expires"] = _read_time(data["expires"], line)
+            data["expires"] = read_time(data["expires"], line)
         return data
     reference = _REFERENCE.match(node.value) if isinstance(node.value, str) else None
     if reference is None:
@@ -447,7 +447,11 @@ def _read_secret(node: Node, environ: Mapping[str, str], unset: list[tuple[str, 
     return {"hash": hash_secret(value), "reference": name}
 
 
-def _read_time(value: Any, line: int) -> float:
+def read_time(value: Any, line: int) -> float:
+    """An ``expires`` of the file as epoch seconds.
+
+    :raises Refused: when it is no time with its zone.
+    """
     try:
         found = datetime.fromisoformat(value)
     except (TypeError, ValueError):

@@ -84,6 +84,8 @@ class _Events:
     def _node(self, depth: int) -> Node:
         event = self._next()
         line, column, last_line = event.start_mark.line, event.start_mark.column, event.end_mark.line
+        if last_line > line and event.end_mark.column == 0:
+            last_line -= 1  # the mark behind a block text (|) stands at the start of the next line
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             raise Refused(
                 line + 1, "anchors and aliases (& and *) are not used here", "write the value out, or quote the text"
