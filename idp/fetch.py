@@ -32,8 +32,14 @@ CONNECT_SECONDS = 2.0
 TOTAL_SECONDS = 5.0
 ADDRESSES_TRIED = 4
 
-# The only part of IPv6 that is given out to the public (RFC 4291 section 2.4 and IANA's registry).
+# The only part of IPv6 that is given out to the public (IANA's registry of IPv6 address space).
 GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+# What Python's is_global lets pass, in some of its versions, although it is set aside: protocol assignments, 6to4 and
+# Teredo (which carry an IPv4 address that nobody has looked at), documentation.
+SET_ASIDE = [
+    ipaddress.ip_network(network)
+    for network in ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2002::/16", "3fff::/20")
+]
 # The last label begins with a letter: everything else (2130706433, 0x7f.1, 017700000001) some resolver reads as IPv4.
 HOST_NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
 
@@ -80,7 +86,8 @@ def check_url(url: str, *, loopback: bool, allowed: Sequence[Network] = ()) -> T
     if port == 0 or parts.netloc.endswith(":"):
         raise _refused("not a port")
     literal = _literal(host)
-    if literal is None and not (len(host) <= 253 and HOST_NAME.fullmatch(host)):
+    is_name = literal is None and len(host) <= 253 and HOST_NAME.fullmatch(host)
+    if parts.netloc.startswith("[") != isinstance(literal, ipaddress.IPv6Address) or not (literal or is_name):
         raise _refused("neither a host name nor an address in its usual form")
     target = Target(
         secure=parts.scheme == "https",
@@ -148,7 +155,8 @@ class Fetcher:
             response = connection.getresponse()
             content = response.read(limit) if limit else b""
         except (OSError, http.client.HTTPException) as error:
-            detail = "the deadline passed" if connection.was_cut else f"{error.__class__.__name__}: {error}"
+            late = connection.was_cut or time.monotonic() >= ends
+            detail = "the deadline passed" if late else f"{error.__class__.__name__}: {error}"
             raise FetchError("outgoing_failed", detail=detail) from error
         finally:
             watch.cancel()
@@ -244,8 +252,9 @@ def _check_address(address: Address, target: Target, loopback: bool, allowed: Se
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped or address.scope_id:
             raise _refused("IPv4-mapped or scoped address")
-        # 6to4 and Teredo carry an IPv4 address that nobody has looked at.
-        public = public and address in GLOBAL_UNICAST and address.sixtofour is None and address.teredo is None
+        public = public and address in GLOBAL_UNICAST
+    if any(address in network for network in SET_ASIDE):
+        public = False
     if not public and not any(address in network for network in allowed):
         raise _refused("not a public address, and not in IDP_ALLOWED_NETWORKS")
 
