@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from flask import current_app, request
-from markupsafe import Markup
 
 from idp import cookies
 from idp.errors import PageError
@@ -28,7 +27,7 @@ class CsrfField:
     """The hidden input that every form of ours carries. Made only when a template prints it."""
 
     def __html__(self) -> str:
-        return Markup('<input type="hidden" name="{}" value="{}">').format(FIELD, make_token())
+        return f'<input type="hidden" name="{FIELD}" value="{make_token()}">'
 
 
 def make_token() -> str:

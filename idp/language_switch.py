@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from flask import Blueprint, Response, redirect, request
+from flask import Blueprint, Response, request
 
 from idp import cookies
 from idp.parts import parts
+from idp.redirects import leave
 
 bp = Blueprint("language_switch", __name__)
 
@@ -18,7 +19,7 @@ def switch_language() -> Response:
     back = request.args.get("back", "")
     # Printable ASCII without backslash, and no second slash: browsers read "/\\evil" and "/<tab>/evil" as another host.
     own_path = re.fullmatch(r"/(?!/)[!-\[\]-~]*", back)
-    response = redirect(back if own_path else "/me", 303)
+    response = leave(back if own_path else "/me")
     to = request.args.get("to", "")
     if to in parts().languages.supported:
         cookies.put(response, cookies.LANGUAGE, to, max_age=cookies.YEAR)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import lru_cache
@@ -18,11 +19,14 @@ from urllib.parse import quote, urlencode
 from babel.dates import format_timedelta
 from flask import Flask, Response, current_app, g, request
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.ext import Extension
 from jinja2.runtime import Context
+from markupsafe import escape
 from werkzeug.exceptions import HTTPException
 
 from idp import cookies, csrf
 from idp.errors import IdpError, OAuthError, PageError, Unavailable
+from idp.languages import Languages
 from idp.parts import parts
 from idp.security_headers import content_security_policy
 
@@ -54,16 +58,8 @@ def render_page(
     """
     here = parts()
     chosen = choose_language(language)
-    page = pages_of(here.config.templates, here.config.host, here.config.support).get_template(template)
-    html = page.render(
-        values,
-        t=here.languages.translator(chosen),
-        language=chosen,
-        languages=here.languages.names,
-        again=_this_page(),
-        csrf_field=csrf.CsrfField(),
-        now=here.clock,
-    )
+    pages = pages_in(chosen, here.languages, here.config.templates, here.config.host, here.config.support)
+    html = pages.get_template(template).render(values, again=_this_page())
     response = Response(html, status, content_type="text/html; charset=utf-8")
     logo = getattr(values.get("client"), "logo_uri", None)
     response.headers["Content-Security-Policy"] = content_security_policy(tuple(form_targets), logo)
@@ -100,12 +96,22 @@ def choose_language(known: str | None = None) -> str:
     )
 
 
-@lru_cache(maxsize=8)
-def pages_of(own: Path | None, host: str, support: str) -> Environment:
-    """The compiled templates. ``own``: the operator's folder; ``host`` and ``support`` as in the settings."""
+class _Constants(Extension):
+    """Puts what never changes, most of all the words, into a template when it is compiled."""
+
+    CONSTANT = re.compile(r"\{\{ (t\('[\w.]+'\)|asset\['[\w.]+'\]|host|language) \}\}")
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        return self.CONSTANT.sub(lambda found: escape(self.environment.compile_expression(found[1])()), source)
+
+
+@lru_cache(maxsize=32)
+def pages_in(language: str, languages: Languages, own: Path | None, host: str, support: str) -> Environment:
+    """The compiled templates in one language. ``own``: the operator's folder; ``host``, ``support``: see the settings."""
     folders = [own, PACKAGE / "templates"] if own else [PACKAGE / "templates"]
     pages = Environment(
         loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
+        extensions=[_Constants],
         autoescape=True,
         undefined=StrictUndefined,
         auto_reload=False,
@@ -113,12 +119,17 @@ def pages_of(own: Path | None, host: str, support: str) -> Environment:
         lstrip_blocks=True,
     )
     prints = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in (PACKAGE / "static").iterdir()}
-    pages.globals["asset"] = {name: f"/static/{name}?v={print_}" for name, print_ in prints.items()}
-    pages.globals["host"] = host
-    pages.globals["support"] = support
-    pages.globals["support_link"] = f"mailto:{support}" if "@" in support and ":" not in support else support
-    pages.filters["ago"] = _ago
-    pages.filters["duration"] = _duration
+    pages.globals.update(
+        t=languages.translator(language),
+        language=language,
+        languages=languages.names,
+        csrf_field=csrf.CsrfField(),
+        host=host,
+        support=support,
+        support_link=f"mailto:{support}" if "@" in support and ":" not in support else support,
+        asset={name: f"/static/{name}?v={fingerprint}" for name, fingerprint in prints.items()},
+    )
+    pages.filters.update(ago=_ago, duration=_duration)
     return pages
 
 
@@ -140,7 +151,7 @@ def _this_page() -> str:
 @pass_context
 def _ago(context: Context, seconds: float) -> str:
     """How long ago an epoch second was, in words: independent of time zones, which we do not know."""
-    passed = max(0.0, context["now"]() - seconds)
+    passed = max(0.0, parts().clock() - seconds)
     if passed < 60:
         return str(context["t"]("time.now"))
     return format_timedelta(timedelta(seconds=-passed), add_direction=True, threshold=1.5, locale=context["language"])

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
-from needs import program
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.needs import program
 
 SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
 WIDTHS = (1280, 320)  # 320 is also what 1280 becomes at 400 % zoom (WCAG 1.4.10)
