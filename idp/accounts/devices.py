@@ -68,7 +68,10 @@ def note_sign_in(
     devices = db.scalars(select(Device).where(Device.account_id == account.id).order_by(Device.last_seen_at)).all()
     this = next((device for device in devices if device.secret_hash == token_hash(cookie)), None)
     if this is None:
-        this = Device(account_id=account.id, secret_hash=token_hash(cookie), label=agent, first_seen_at=int(now))
+        seen = int(now)
+        this = Device(
+            account_id=account.id, secret_hash=token_hash(cookie), label=agent, first_seen_at=seen, last_seen_at=seen
+        )
         db.add(this)
         for forgotten in devices[: max(0, len(devices) + 1 - MOST_DEVICES)]:
             db.delete(forgotten)
