@@ -10,7 +10,7 @@ from pathlib import Path
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from flask import Flask, Response, abort, render_template, request
-from werkzeug.serving import make_server
+from serving import serve
 from words import speak
 
 SMTP_PORT = 8025
@@ -95,4 +95,4 @@ def make_mailbox(folder: Folder, host: str) -> Flask:
 if __name__ == "__main__":
     kept = Folder(Path(sys.argv[1]))
     Controller(kept, hostname="127.0.0.1", port=SMTP_PORT).start()
-    make_server("127.0.0.1", 8005, make_mailbox(kept, "localhost:8005"), threaded=True).serve_forever()
+    serve(make_mailbox(kept, "localhost:8005"), 8005)

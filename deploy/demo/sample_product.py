@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from flask import Flask, Response, g, redirect, render_template, request, session
-from werkzeug.serving import make_server
+from serving import serve
 from werkzeug.wrappers import Response as Redirect
 from words import speak
 
@@ -35,7 +35,7 @@ def make_product(provider: Provider, address: str) -> Flask:
     def home() -> tuple[str, int]:
         return page()
 
-    @app.get("/sign-in")
+    @app.get("/login")
     def start() -> Redirect:
         to, session["started"] = provider.start(ui_locales=g.language)
         return redirect(to, 303)
@@ -92,4 +92,4 @@ if __name__ == "__main__":
         redirect_uri=f"{ADDRESS}/callback",
         scope="openid profile email offline_access",
     )
-    make_server("127.0.0.1", 8002, make_product(gotowebinar, ADDRESS), threaded=True).serve_forever()
+    serve(make_product(gotowebinar, ADDRESS), 8002)
