@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, Response, g, redirect
 from werkzeug.exceptions import HTTPException
 
-from idp import cookies, csrf, health, language_switch, security_headers
+from idp import health, language_switch, security_headers
 from idp.accounts import profile
 from idp.attempts import Step
 from idp.doors import password
@@ -19,13 +19,12 @@ from idp.machine import wsgi_request
 from idp.metrics import count_request
 from idp.oidc import authorize, logout
 from idp.parts import Parts, parts
-from idp.rendering import error_page
+from idp.rendering import error_page, prepare
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 PAGES = (authorize, start, password, consent, logout, profile, language_switch, health)
-COMPANIONS = (cookies, csrf, security_headers)
 
 MAX_FORM = 64 * 1024  # bytes: the largest form of ours is far smaller
 
@@ -50,14 +49,14 @@ class Application(Flask):
 
 def create_app(built: Parts) -> Flask:
     """Build the provider's WSGI application from its parts."""
-    app = Application("idp", static_folder="static", template_folder=None)
+    app = Application("idp", static_folder=None, template_folder=None)
     app.extensions["idp"] = built
     app.config["MAX_CONTENT_LENGTH"] = MAX_FORM
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_FORM
     app.config["MAX_FORM_PARTS"] = 100
     app.url_map.merge_slashes = False
-    for companion in COMPANIONS:
-        companion.attach(app)
+    prepare(app)
+    security_headers.protect(app)
     for page in PAGES:
         app.register_blueprint(page.bp)
     app.add_url_rule("/", "home", lambda: redirect("/me", 303))

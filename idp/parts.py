@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -22,9 +23,12 @@ if TYPE_CHECKING:  # the heavy ones are imported when they are built
     from idp.keys import KeyRing
     from idp.languages import Languages
     from idp.machine import Endpoints
+    from idp.mail import Sealer
     from idp.oidc.authorization import Authorization
     from idp.oidc.provider import Provider
     from idp.redis_store import RedisStore
+
+RESERVED_THREADS = 4  # of each worker: they keep answering while all others wait for a password to be hashed
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Parts:
     attempts: Attempts
     hasher: PasswordHasher
     outgoing: Fetcher
+    sealer: Sealer
     provider: Provider
     authorization: Authorization
     endpoints: Endpoints
@@ -82,28 +87,27 @@ def build(
     from idp.accounts.passwords import PasswordHasher
     from idp.attempts import Attempts
     from idp.clients import Clients
+    from idp.cookies import SESSION, find_in
     from idp.database import Database
     from idp.fetch import Fetcher
     from idp.keys import KeyRing
     from idp.languages import Languages
-    from idp.machine import Endpoints
+    from idp.mail import Sealer
     from idp.oidc.authorization import Authorization
-    from idp.oidc.provider import build_provider
+    from idp.oidc.machine_endpoints import machine_endpoints
+    from idp.oidc.provider import Provider
     from idp.redis_store import open_store
 
     store = open_store(config, redis_url)
     keys = KeyRing(config.keys, config.jwks_max_age)
-    clients = Clients(
-        clients_path(config),
-        references,
-        loopback=config.on_loopback,
-        signable=keys.algorithms,
-        last_good=config.data / "clients.last-good.yaml",
-    )
+    clients = Clients(clients_path(config), references, loopback=config.on_loopback, signable=keys.algorithms)
     attempts = Attempts(store, random, clock)
     outgoing = Fetcher(config)
-    provider = build_provider(config, store, keys, clients, attempts, random, clock, outgoing)
-    authorization = Authorization(config, store, clients, provider, attempts, clock)
+    provider = Provider(config, store, keys, clients, random)
+    languages = Languages()
+    authorization = Authorization(
+        provider, store, attempts, clock, partial(find_in, kind=SESSION, secure=config.secure)
+    )
     return Parts(
         config=config,
         clock=clock,
@@ -112,11 +116,21 @@ def build(
         store=store,
         keys=keys,
         clients=clients,
-        languages=Languages(),
+        languages=languages,
         attempts=attempts,
-        hasher=PasswordHasher(config.hashing, config.threads - 4),
+        hasher=PasswordHasher(config.hashing, config.threads - RESERVED_THREADS),
         outgoing=outgoing,
+        sealer=Sealer(keys.derive("mail"), random),
         provider=provider,
         authorization=authorization,
-        endpoints=Endpoints(provider, authorization.answer),
+        endpoints=machine_endpoints(
+            config,
+            provider,
+            store,
+            attempts,
+            outgoing,
+            ui_locales=languages.supported,
+            clock=clock,
+            authorize=authorization.answer,
+        ),
     )

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from babel.dates import format_timedelta
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, current_app, request
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.ext import Extension
 from jinja2.runtime import Context
@@ -70,7 +70,7 @@ def error_page(error: IdpError, receipt: str | None = None, *, language: str | N
     """What a person reads when something went wrong. Needs neither Redis nor SQL.
 
     The sentences come from the reasons table; a reason without sentences gets the general ones. ``receipt``: the code
-    of the attempt, else the one noted in ``g.receipt``.
+    of the attempt.
     """
     known = parts().languages.has(f"reason.{error.reason}.says")
     parameter = error.parameter if isinstance(error, OAuthError | PageError) else ""
@@ -80,7 +80,7 @@ def error_page(error: IdpError, receipt: str | None = None, *, language: str | N
         language=language,
         reason=error.reason if known else None,
         parameter=parameter,
-        receipt=receipt or g.get("receipt"),
+        receipt=receipt,
     )
     if isinstance(error, Unavailable):
         response.headers["Retry-After"] = str(error.retry_after)
@@ -133,19 +133,28 @@ def pages_in(language: str, languages: Languages, own: Path | None, host: str, s
     return pages
 
 
+HANDLES = ("p", "l")  # what brings a page of a journey back; no other parameter may stand in an address that we print
+
+
 def _this_page() -> str:
-    """The path and query that ask for this page again; after a form, by the handle of what it belongs to."""
-    path = quote(request.path)
-    if request.method in ("GET", "HEAD"):
-        return f"{path}?{request.query_string.decode('latin-1')}" if request.query_string else path
-    routes = current_app.create_url_adapter(request)
-    if routes is None or not routes.test(method="GET"):
-        return "/me"
-    try:
-        handles = {name: request.form[name] for name in ("p", "l") if name in request.form}
-    except HTTPException:  # the form itself is what is wrong
-        handles = {}
-    return f"{path}?{urlencode(handles)}" if handles else path
+    """The path and query that ask for this page again; "" where nothing harmless does.
+
+    A request of a product (``/authorize``, ``/logout``) holds what must not be repeated on a page or in an address of
+    ours: tokens, and whatever else its sender has put there.
+    """
+    fields = request.args
+    if request.method not in ("GET", "HEAD"):
+        routes = current_app.create_url_adapter(request)
+        if routes is None or not routes.test(method="GET"):
+            return "/me"
+        try:
+            fields = request.form
+        except HTTPException:  # the form itself is what is wrong
+            return quote(request.path)
+    elif any(name not in HANDLES for name in fields):
+        return ""
+    handles = {name: fields[name] for name in HANDLES if name in fields}
+    return f"{quote(request.path)}?{urlencode(handles)}" if handles else quote(request.path)
 
 
 @pass_context

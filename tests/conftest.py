@@ -79,7 +79,11 @@ def config(tmp_path: Path, made_once: Path) -> Config:
     shutil.copy(made_once / "idp.sqlite", data)
     (tmp_path / "clients.yaml").write_text(CLIENTS, encoding="utf-8")
     return Config(
-        issuer=ISSUER, data=data, keys=tmp_path / "keys", clients=tmp_path / "clients.yaml", support="help@login.example"
+        issuer=ISSUER,
+        data=data,
+        keys=tmp_path / "keys",
+        clients=tmp_path / "clients.yaml",
+        support="help@login.example",
     )
 
 

@@ -104,7 +104,9 @@ class Walker:
                 return self.open("POST", target, data=fields)
         raise AssertionError(f"no form to {action} in:\n{html}")
 
-    def sign_in(self, page: TestResponse, email: str = "carol@example.org", password: str = PASSWORD, **more: str) -> TestResponse:
+    def sign_in(
+        self, page: TestResponse, email: str = "carol@example.org", password: str = PASSWORD, **more: str
+    ) -> TestResponse:
         """From the e-mail or password page to wherever a sign-in leads, redirects of ours followed."""
         page = self.follow(page)
         if 'id="password"' not in page.get_data(as_text=True):
@@ -146,14 +148,20 @@ class Walker:
 
     def basic(self, secret: str | None = None, client_id: str | None = None) -> dict[str, str]:
         """Client authentication by HTTP Basic, encoded as RFC 6749 section 2.3.1 says."""
-        pair = urlencode({"a": client_id or self.client_id})[2:] + ":" + urlencode({"a": secret or self.secret or ""})[2:]
+        pair = (
+            urlencode({"a": client_id or self.client_id})[2:] + ":" + urlencode({"a": secret or self.secret or ""})[2:]
+        )
         return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
 
     def post(self, path: str, data: dict[str, str | None], headers: dict[str, str] | None = None) -> TestResponse:
         """A form to a machine endpoint, without the browser's cookies."""
         fields = {name: value for name, value in data.items() if value is not None}
         response = Client(self.app).open(
-            path, method="POST", base_url="https://login.example", data=fields, headers=headers or {},
+            path,
+            method="POST",
+            base_url="https://login.example",
+            data=fields,
+            headers=headers or {},
             environ_base={"REMOTE_ADDR": "198.51.100.20"},
         )
         canaries.register_answer(dict(response.headers), response.get_data(as_text=True))

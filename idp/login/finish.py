@@ -79,12 +79,12 @@ def _open(
     agent = devices.describe_agent(request.headers.get("User-Agent", ""))
     devices.note_sign_in(
         db,
-        here.config,
         account,
         cookie=device,
         agent=agent,
         address=peer(),
         language=choose_language(account.locale),
+        sealer=here.sealer,
         now=now,
         random=here.random,
     )

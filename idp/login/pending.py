@@ -51,7 +51,7 @@ def park(
     """Park a request for the browser whose cookie is ``browser``; return its handle. One round trip."""
     handle = base64.urlsafe_b64encode(random(18)).decode()
     expires = int(now) + LIFETIME
-    fields = {
+    fields: dict[str, str | int] = {
         "purpose": purpose,
         "request": request,
         "client_id": client_id,

@@ -11,8 +11,6 @@ from urllib.parse import quote, urlencode
 
 from idp.accounts.sessions import Session, find_session
 from idp.attempts import Attempts, Step
-from idp.config import Config
-from idp.cookies import session_cookie
 from idp.login.next_step import Asked, Holder, Issue, Progress, next_step
 from idp.login.next_step import Step as NextStep
 from idp.machine import Answer, Request
@@ -35,18 +33,24 @@ class Authorization:
     """Decides and answers authorization requests."""
 
     def __init__(
-        self, config: Config, store: RedisStore, provider: Provider, attempts: Attempts, clock: Callable[[], float]
+        self,
+        provider: Provider,
+        store: RedisStore,
+        attempts: Attempts,
+        clock: Callable[[], float],
+        session_cookie: Callable[[str], str | None],
     ) -> None:
-        self._config = config
-        self._store = store
+        """``session_cookie`` finds our session cookie's value in a Cookie header."""
         self._provider = provider
+        self._store = store
         self._attempts = attempts
         self._clock = clock
+        self._session_cookie = session_cookie
 
     def answer(self, request: Request) -> Answer | None:
         """Answer ``GET /authorize`` if the session is live and nothing needs asking; else None: the page takes over."""
-        cookie = session_cookie(request.headers.get("cookie", ""), self._config)
-        if request.method != "GET" or not cookie:
+        cookie = self._session_cookie(request.headers.get("cookie", ""))
+        if request.method != "GET" or cookie is None:
             return None
         try:
             checked = check_request(request.query, self._provider.clients)
@@ -102,7 +106,7 @@ class Authorization:
         """The fields of a response, with ``state`` as it was sent and ``iss`` (RFC 9207 section 2)."""
         if state is not None:
             fields["state"] = state
-        fields["iss"] = self._config.issuer
+        fields["iss"] = self._provider.issuer
         return tuple(fields.items())
 
     def _is_the_hinted(self, checked: CheckedRequest, session: Session) -> bool:

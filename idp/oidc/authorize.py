@@ -14,7 +14,7 @@ from idp.errors import PageError
 from idp.login import pending as pendings
 from idp.login.next_step import AskConsent, AskLogin, Issue, Progress, Refuse
 from idp.login.pending import Pending
-from idp.oidc.error_responses import refuse, send
+from idp.oidc.error_responses import DESCRIPTIONS, refuse, send
 from idp.oidc.posted import come_back_by_get, posted_or_query
 from idp.oidc.request_checks import CheckedRequest, RequestRefused, check_request
 from idp.parts import parts
@@ -87,8 +87,9 @@ def _proceed(checked: CheckedRequest, raw: str, pending: Pending | None) -> Resp
                 client_id=checked.client.client_id,
                 account_id=session.account_id if session else None,
             )
-            description = here.languages.text("en", f"reason.{reason}.says")
-            fields = here.authorization.response_fields(checked.state, error=error, error_description=description)
+            fields = here.authorization.response_fields(
+                checked.state, error=error, error_description=DESCRIPTIONS[error]
+            )
             return send(checked.redirect_uri, checked.response_mode, fields)
         case _:
             assert_never(step)

@@ -10,6 +10,14 @@ from idp.parts import parts
 from idp.redirects import leave
 from idp.rendering import error_page, render_page
 
+# What a relying party reads when next_step refuses; plain ASCII, as RFC 6749 section 4.1.2.1 demands.
+DESCRIPTIONS = {
+    "login_required": "Somebody has to sign in first.",
+    "consent_required": "The person has not allowed this yet.",
+    "access_denied": "The person did not allow this.",
+    "unmet_authentication_requirements": "The requested acr cannot be reached.",
+}
+
 
 def refuse(error: RequestRefused, receipt: str) -> Response:
     """Answer a request that the checks refused: to the relying party only if they say so, else on a page."""
