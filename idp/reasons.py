@@ -1,4 +1,4 @@
-"""Every way in which the road can fail: its code, what caused it, who can mend it, and the status of its page.
+"""Every way in which the road can fail: its code, who can mend it, and what caused it.
 
 What people read stands in the catalogue under ``reason.<code>.says`` (a plain sentence) and ``reason.<code>.next`` (the
 next step). docs/reasons.md is made from both.
@@ -18,13 +18,11 @@ class Reason:
 
     :ivar owner: who can mend it: the person who signs in, the product that sent them, the operator of this provider, or
         we who wrote it.
-    :ivar status: the HTTP status of the answer; of an error that is redirected, what its page would have.
     :ivar cause: for support and developers.
     """
 
     code: str
     owner: Owner
-    status: int
     cause: str
 
     @property
@@ -39,45 +37,234 @@ class Reason:
 
 
 _TABLE = (
-    # The request that a product sends
+    # The authorization request that a product sends
     Reason(
-        "client_unknown", "product", 400, "client_id is missing, not in clients.yaml, or its client is switched off."
+        "client_unknown",
+        "product",
+        "client_id is missing, not in clients.yaml, or its client is switched off; at /token and the like also an unknown name.",
     ),
     Reason(
         "redirect_uri_unregistered",
         "product",
-        400,
-        "redirect_uri is missing or not, byte for byte, one of the client's.",
+        "redirect_uri is missing or not, byte for byte, one of the client's in clients.yaml.",
     ),
-    Reason("request_unreadable", "product", 400, "The request is too large, not UTF-8, or not a form."),
-    Reason("parameter_repeated", "product", 400, "A parameter was given more than once."),
     Reason(
-        "parameter_too_long",
+        "request_unreadable",
         "product",
-        400,
-        "state or nonce is longer than 1024 characters or holds control characters.",
+        "The request is not a form or query in UTF-8, has too many fields, or a header or form value that cannot be read.",
+    ),
+    Reason("request_too_large", "product", "The request is larger than anything that we answer."),
+    Reason("parameter_repeated", "product", "A parameter was given more than once (RFC 6749 section 3.1)."),
+    Reason(
+        "parameter_too_long", "product", "state or nonce is longer than 1024 characters or holds control characters."
+    ),
+    Reason(
+        "parameter_missing",
+        "product",
+        "A parameter without which nothing can be done was not sent; error_description or the log names the endpoint.",
     ),
     Reason(
         "request_object_unsupported",
         "product",
-        400,
-        "request, request_uri or registration was sent; none is supported.",
+        "request, request_uri or registration was sent; discovery says that none is supported.",
     ),
-    Reason("response_type_missing", "product", 400, "response_type was not sent."),
-    Reason("response_type_unsupported", "product", 400, "response_type is not code."),
+    Reason("response_type_missing", "product", "response_type was not sent."),
+    Reason("response_type_unsupported", "product", "response_type is not code."),
     Reason(
-        "response_mode_unsupported", "product", 400, "response_mode is not query or form_post, or not this client's."
+        "response_mode_unsupported",
+        "product",
+        "response_mode is not query or form_post, or not among this client's response_modes.",
     ),
-    Reason("scope_without_openid", "product", 400, "scope lacks openid or is malformed."),
-    Reason("pkce_missing", "product", 400, "code_challenge was not sent, and this client must use PKCE."),
-    Reason("pkce_method_unsupported", "product", 400, "code_challenge_method is not S256."),
-    Reason("pkce_malformed", "product", 400, "code_challenge is not 43 characters of base64url."),
-    Reason("prompt_wrong", "product", 400, "prompt holds an unknown value, or none beside another."),
-    Reason("max_age_wrong", "product", 400, "max_age is not a whole number of seconds."),
-    Reason("claims_wrong", "product", 400, "claims is not a claims request in JSON (OpenID Connect Core 5.5)."),
-    # Us and what we stand on
-    Reason("redis_down", "operator", 503, "Redis does not answer."),
-    Reason("sql_down", "operator", 503, "The SQL database does not answer."),
+    Reason(
+        "scope_without_openid", "product", "scope lacks openid or is malformed, or the token was granted without it."
+    ),
+    Reason("pkce_missing", "product", "code_challenge was not sent, and this client must use PKCE (RFC 7636)."),
+    Reason("pkce_method_unsupported", "product", "code_challenge_method is not S256; plain is not supported."),
+    Reason("pkce_malformed", "product", "code_challenge is not 43 characters of base64url, as SHA-256 makes them."),
+    Reason("prompt_wrong", "product", "prompt holds an unknown value, or none beside another."),
+    Reason("max_age_wrong", "product", "max_age is not a whole number of seconds."),
+    Reason("claims_wrong", "product", "claims is not a claims request in JSON (OpenID Connect Core 5.5)."),
+    # What the road decides
+    Reason(
+        "login_required",
+        "product",
+        "prompt=none was sent, but nobody is signed in, or not freshly enough. Ordinary: the product then asks without prompt=none.",
+    ),
+    Reason(
+        "other_person_signed_in",
+        "person",
+        "Another person is signed in than the one whom id_token_hint or a requested sub names.",
+    ),
+    Reason(
+        "acr_unmet",
+        "product",
+        "The product demands a strength of sign-in (claims.id_token.acr, essential) that this person does not have.",
+    ),
+    Reason("consent_denied", "person", "The person pressed Deny on the consent page."),
+    Reason(
+        "consent_required", "product", "prompt=none was sent, but the person must first allow what the client asks for."
+    ),
+    # The pages on the way
+    Reason(
+        "pending_unknown",
+        "person",
+        "The pending login is older than 15 minutes, was finished (the Back button), or never existed.",
+    ),
+    Reason(
+        "pending_foreign_browser",
+        "person",
+        "The pending login was begun in another browser, or the browser keeps no cookies.",
+    ),
+    Reason(
+        "csrf",
+        "person",
+        "The form lacks our token, or the token belongs to another browser; often the browser keeps no cookies.",
+    ),
+    Reason(
+        "session_expired",
+        "person",
+        "The session ended while the answer was being made: signed out elsewhere, suspended, or too old.",
+    ),
+    Reason("link_over", "person", "A link from a mail was used before, is too old, or was cut by the mail program."),
+    Reason("page_unknown", "person", "There is no page at this address."),
+    Reason("method_not_allowed", "product", "The address exists but is not called this way (GET, POST)."),
+    Reason(
+        "id_token_hint_wrong",
+        "product",
+        "At /logout, id_token_hint is not an ID token of ours, or names another client than client_id.",
+    ),
+    Reason(
+        "post_logout_redirect_uri_unregistered",
+        "product",
+        "At /logout, post_logout_redirect_uri is not registered for the client, or no client is named.",
+    ),
+    # The standard door
+    Reason(
+        "password_wrong",
+        "person",
+        "The account exists; the password is not its own. The page says the same for every address.",
+    ),
+    Reason(
+        "password_missing",
+        "person",
+        "The account has no password: it signs in another way. The page says the same as for a wrong password.",
+    ),
+    Reason("password_too_long", "person", "The password is longer than 1024 characters; no password of ours is."),
+    Reason(
+        "account_unknown",
+        "person",
+        "No account fits. At the password door the page says the same as for a wrong password.",
+    ),
+    Reason(
+        "account_suspended",
+        "operator",
+        "The account is suspended (idp people reactivate). At the password door the page says the same as for a wrong password.",
+    ),
+    Reason(
+        "throttled",
+        "person",
+        "Too many attempts from this network or for this address; the time to wait stands in the step. Nobody is locked out.",
+    ),
+    # The machine endpoints
+    Reason(
+        "content_type_unsupported",
+        "product",
+        "The body is not application/x-www-form-urlencoded in UTF-8, or is compressed.",
+    ),
+    Reason("client_auth_repeated", "product", "Credentials were given in two ways at once (RFC 6749 section 2.3)."),
+    Reason("client_throttled", "product", "Too many failed authentications of this client from this network."),
+    Reason(
+        "client_secret_wrong",
+        "product",
+        "The client secret is not, or no longer, one of the client's. Often: it was rotated, or is not form-encoded (RFC 6749 section 2.3.1).",
+    ),
+    Reason(
+        "client_method_wrong", "product", "The client authenticates in another way than its token_endpoint_auth_method."
+    ),
+    Reason(
+        "client_credentials_missing", "product", "A confidential client, or one who introspects, sent only its name."
+    ),
+    Reason(
+        "client_header_malformed",
+        "product",
+        "The Authorization header is not Basic with a form-encoded name and secret (RFC 6749 section 2.3.1).",
+    ),
+    Reason(
+        "assertion_wrong",
+        "product",
+        "The client assertion is not in order: type, audience, issuer, subject, time or header (RFC 7523 section 3).",
+    ),
+    Reason("assertion_signature_wrong", "product", "No key of the client verifies the client assertion."),
+    Reason("assertion_repeated", "product", "This client assertion was used before (its jti)."),
+    Reason("grant_type_missing", "product", "grant_type was not sent."),
+    Reason("grant_type_unsupported", "product", "grant_type is not authorization_code or refresh_token."),
+    Reason("grant_type_forbidden", "product", "grant_type is not among the client's grant_types in clients.yaml."),
+    Reason(
+        "code_unknown",
+        "product",
+        "The code was never ours, or its grant has ended (sign-out, a failed redemption, too old).",
+    ),
+    Reason(
+        "code_used",
+        "product",
+        "The code was redeemed before; everything that the first redemption gave is revoked (RFC 6749 section 4.1.2).",
+    ),
+    Reason("code_expired", "product", "The code was redeemed too late; it lives for the client's code_lifetime."),
+    Reason(
+        "code_foreign", "product", "Another client redeemed the code than the one it was issued to. The code is burnt."
+    ),
+    Reason(
+        "redirect_uri_different",
+        "product",
+        "redirect_uri at /token is not the one of the authorization request. The code is burnt.",
+    ),
+    Reason(
+        "verifier_wrong",
+        "product",
+        "code_verifier is missing, or its hash is not the code_challenge (RFC 7636 section 4.6). The code is burnt.",
+    ),
+    Reason(
+        "refresh_unknown",
+        "product",
+        "The refresh token was never ours, or its grant has ended: signed out everywhere, suspended, revoked, or an old token was shown before.",
+    ),
+    Reason("refresh_foreign", "product", "Another client used the refresh token than the one it was issued to."),
+    Reason(
+        "refresh_expired",
+        "product",
+        "The refresh token has reached the client's refresh_token_lifetime, counted from the sign-in.",
+    ),
+    Reason(
+        "refresh_reused",
+        "product",
+        "An older refresh token was shown after its successor was issued: it may be stolen, so the whole family is revoked.",
+    ),
+    Reason("scope_exceeded", "product", "A refresh asked for a scope that was not granted (RFC 6749 section 6)."),
+    Reason("token_missing", "product", "No access token was sent."),
+    Reason("token_malformed", "product", "The access token was sent in several ways, or not as RFC 6750 says."),
+    Reason("token_unknown", "product", "The access token is expired, revoked, or never was ours."),
+    # Ourselves and what we stand on
+    Reason("redis_down", "operator", "Redis does not answer within two seconds, refuses writes, or is out of memory."),
+    Reason("sql_down", "operator", "The SQL database does not answer, or too many write at once."),
+    Reason(
+        "hashing_busy",
+        "operator",
+        "More people are signing in than passwords can be hashed (IDP_HASHING, IDP_WORKERS).",
+    ),
+    Reason(
+        "signing_key_missing",
+        "operator",
+        "No key of the client's algorithm is there to sign with (idp keys rotate --alg).",
+    ),
+    Reason(
+        "signature_bad", "product", "A signed token that we were given is not genuine, or made for another purpose."
+    ),
+    Reason(
+        "outgoing_refused", "operator", "Our rules forbid the address that we should call: see IDP_ALLOWED_NETWORKS."
+    ),
+    Reason("outgoing_failed", "operator", "An address that we called did not answer in time, or not as it should."),
+    Reason("operator", "operator", "Something must be mended on the server; the log says what, where and how."),
+    Reason("internal", "us", "A mistake of ours; the log has the place under the same receipt."),
 )
 
 REASONS = {reason.code: reason for reason in _TABLE}
