@@ -67,18 +67,17 @@ def note_sign_in(
     """
     devices = db.scalars(select(Device).where(Device.account_id == account.id).order_by(Device.last_seen_at)).all()
     this = next((device for device in devices if device.secret_hash == token_hash(cookie)), None)
-    if this is None:
-        seen = int(now)
-        this = Device(
-            account_id=account.id, secret_hash=token_hash(cookie), label=agent, first_seen_at=seen, last_seen_at=seen
-        )
-        db.add(this)
-        for forgotten in devices[: max(0, len(devices) + 1 - MOST_DEVICES)]:
-            db.delete(forgotten)
-        if devices:
-            _tell(db, account, this, address, language, sealer, now, random)
-    this.label = agent
-    this.last_seen_at = int(now)
+    if this is not None:
+        this.label = agent
+        this.last_seen_at = int(now)
+        return
+    for forgotten in devices[: max(0, len(devices) + 1 - MOST_DEVICES)]:
+        db.delete(forgotten)
+    at = int(now)
+    this = Device(account_id=account.id, secret_hash=token_hash(cookie), label=agent, first_seen_at=at, last_seen_at=at)
+    db.add(this)
+    if devices:
+        _tell(db, account, this, address, language, sealer, now, random)
 
 
 def forget_device(db: Transaction, account_id: str, secret_hash: str) -> None:
