@@ -11,13 +11,13 @@ import math
 import re
 from collections.abc import Sequence
 from datetime import timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from babel.dates import format_timedelta
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, abort, current_app, request
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.ext import Extension
 from jinja2.runtime import Context
@@ -31,12 +31,12 @@ from idp.parts import parts
 from idp.security_headers import content_security_policy
 
 PACKAGE = Path(__file__).parent
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 def prepare(app: Flask) -> None:
     """What ``app`` needs to show pages: static files, the browser cookie, and forms that only our own pages send."""
-    app.static_folder = str(PACKAGE / "static")
-    app.add_url_rule("/static/<path:filename>", endpoint="static", view_func=app.send_static_file)
+    app.add_url_rule("/static/<name>", "static", _static)
     app.before_request(csrf.check)
     app.after_request(cookies.deliver)
 
@@ -96,6 +96,19 @@ def choose_language(known: str | None = None) -> str:
     )
 
 
+@cache
+def _static_files() -> dict[str, bytes]:
+    """The files that pages load, by name: a few kilobytes."""
+    return {path.name: path.read_bytes() for path in (PACKAGE / "static").iterdir()}
+
+
+def _static(name: str) -> Response:
+    content = _static_files().get(name)
+    if content is None:
+        abort(404)
+    return Response(content, content_type=_TYPES[Path(name).suffix])
+
+
 class _Constants(Extension):
     """Puts what never changes, most of all the words, into a template when it is compiled."""
 
@@ -118,7 +131,7 @@ def pages_in(language: str, languages: Languages, own: Path | None, host: str, s
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    prints = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in (PACKAGE / "static").iterdir()}
+    prints = {name: hashlib.sha256(content).hexdigest()[:12] for name, content in _static_files().items()}
     pages.globals.update(
         t=languages.translator(language),
         language=language,

@@ -1,0 +1,142 @@
+"""Every page of ours with values to show it: what founders and reviewers look at, and what tests try to break.
+
+A value is a function of a text, so that the same page can be made with tame words and with hostile ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from flask import Flask, Response
+
+from idp.rendering import render_page
+
+NOW = 1_795_000_000
+RECEIPT = "K7QX-2M4P"
+
+Text = Callable[[str], str]
+
+
+def _client(x: Text, **without: None) -> SimpleNamespace:
+    facts = {
+        "name": x("GoToWebinar"),
+        "logo_uri": x("https://login.example/sample/logo.svg"),
+        "policy_uri": x("https://webinar.example/privacy"),
+        "tos_uri": x("https://webinar.example/terms"),
+        "client_uri": x("https://webinar.example/"),
+    }
+    return SimpleNamespace(**facts | without)
+
+
+def _bare_client(x: Text) -> SimpleNamespace:
+    client = _client(x, logo_uri=None, policy_uri=None, tos_uri=None, client_uri=None)
+    client.name = x("Partner Analytics of an Organisation with a Long Name")
+    return client
+
+
+def _login(x: Text, **more: Any) -> dict[str, Any]:
+    values = {"p": x("p1"), "client": _client(x), "username": x("carol@example.org"), "problem": None, "receipt": None}
+    return values | more
+
+
+def _session(x: Text, agent: str, address: str, seconds: int, *, current: bool = False) -> dict[str, Any]:
+    return {"key": x("k1"), "agent": x(agent), "address": x(address), "last_seen": NOW - seconds, "current": current}
+
+
+def _product(x: Text, name: str, uri: str | None, seconds: int) -> dict[str, Any]:
+    return {"name": x(name), "logo_uri": None, "client_uri": uri and x(uri), "last_at": NOW - seconds}
+
+
+SCOPES = ("openid", "profile", "email", "address", "phone", "offline_access")
+
+# name → (template, values made with a text function)
+PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
+    "start": ("login/start.html", lambda x: _login(x, username="")),
+    "start-without-product": ("login/start.html", lambda x: _login(x, client=None)),
+    "start-problem": (
+        "login/start.html",
+        lambda x: _login(x, username=x("carol@"), problem="login.email_malformed", receipt=x(RECEIPT)),
+    ),
+    "password": ("login/password.html", lambda x: _login(x, wait=None)),
+    "password-wrong": (
+        "login/password.html",
+        lambda x: _login(x, problem="login.password_wrong", receipt=x(RECEIPT), wait=None),
+    ),
+    "password-wait": ("login/password.html", lambda x: _login(x, client=_bare_client(x), receipt=x(RECEIPT), wait=75)),
+    "consent": (
+        "login/consent.html",
+        lambda x: {"p": x("p1"), "client": _bare_client(x), "email": x("carol@example.org"), "scopes": SCOPES},
+    ),
+    "form-post": (
+        "oidc/form_post.html",
+        lambda x: {"action": x("https://rp.example/cb"), "fields": [(x("code"), x("c1")), (x("state"), x("s1"))]},
+    ),
+    "logout-confirm": (
+        "oidc/logout_confirm.html",
+        lambda x: {"l": x("l1"), "client": _client(x), "email": x("carol@example.org")},
+    ),
+    "logout-confirm-without-product": (
+        "oidc/logout_confirm.html",
+        lambda x: {"l": x("l1"), "client": None, "email": None},
+    ),
+    "logged-out": ("oidc/logged_out.html", lambda x: {"client": _client(x)}),
+    "logged-out-without-product": ("oidc/logged_out.html", lambda x: {"client": None}),
+    "me": (
+        "accounts/profile.html",
+        lambda x: {
+            "name": x("Carol Ångström"),
+            "email": x("carol@example.org"),
+            "notice": "saved",
+            "sessions": [
+                _session(x, "Firefox · Linux", "203.0.113.7", 5, current=True),
+                _session(x, "Mobile Safari · iOS", "2001:db8:85a3:8d3:1319:8a2e:370:7348", 7200),
+            ],
+            "products": [
+                _product(x, "GoToWebinar", "https://webinar.example/", 300),
+                _product(x, "GoToMeeting", None, 9 * 86400),
+            ],
+        },
+    ),
+    "me-new": (
+        "accounts/profile.html",
+        lambda x: {
+            "name": None,
+            "email": x("carol@example.org"),
+            "notice": None,
+            "sessions": [_session(x, "Firefox · Linux", "203.0.113.7", 5, current=True)],
+            "products": [],
+        },
+    ),
+    "not-me": (
+        "accounts/not_me.html",
+        lambda x: {"done": False, "agent": x("Firefox · Linux"), "address": x("203.0.113.7"), "at": NOW - 4000},
+    ),
+    "not-me-done": ("accounts/not_me.html", lambda x: {"done": True}),
+    "error": (
+        "error.html",
+        lambda x: {"reason": "redirect_uri_unregistered", "parameter": x("redirect_uri"), "receipt": x(RECEIPT)},
+    ),
+    "error-general": ("error.html", lambda x: {"reason": None, "parameter": "", "receipt": None}),
+    "busy": ("busy.html", lambda x: {"reason": "redis_down", "parameter": "", "receipt": x(RECEIPT)}),
+    "busy-general": ("busy.html", lambda x: {"reason": None, "parameter": "", "receipt": None}),
+}
+
+LOGO = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 56 56"><rect width="56" height="56" rx="14" fill="#e5642c"/>'
+    '<circle cx="28" cy="28" r="12" fill="none" stroke="#fff" stroke-width="6"/></svg>'
+)
+
+
+def show_samples(app: Flask) -> None:
+    """Let ``app`` show the pages at ``/sample/<name>``."""
+
+    @app.get("/sample/logo.svg")
+    def sample_logo() -> Response:
+        return Response(LOGO, content_type="image/svg+xml")
+
+    @app.get("/sample/<name>")
+    def sample(name: str) -> Response:
+        template, values = PAGES[name]
+        return render_page(template, **values(str))
