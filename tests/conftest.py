@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+
 from idp.accounts.passwords import PasswordHasher
 from idp.app import create_app
 from idp.config import Config
@@ -21,7 +22,6 @@ from idp.database import Database
 from idp.keys import create_keys
 from idp.parts import Parts, build
 from idp.redis_store import EmbeddedServer
-
 from tests import canaries
 from tests.journey import Walker
 from tests.registrations import CLIENTS, REFERENCES

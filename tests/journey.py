@@ -15,11 +15,11 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 from flask import Flask
+from werkzeug.test import Client, TestResponse
+
 from idp.accounts.identity import read_address
 from idp.accounts.lifecycle import create_account
 from idp.parts import Parts
-from werkzeug.test import Client, TestResponse
-
 from tests import canaries
 from tests.registrations import SECRET
 

@@ -9,9 +9,9 @@ import threading
 from urllib.parse import quote
 
 import pytest
-from idp.parts import Parts
 from werkzeug.test import TestResponse
 
+from idp.parts import Parts
 from tests.conftest import Clock
 from tests.journey import Walker, add_carol, claims_of, query_of
 from tests.registrations import SECRET_2
@@ -418,7 +418,27 @@ def test_p_19_no_input_to_authorize_ends_in_a_5xx(walker: Walker) -> None:
         "'",
         "🙂" * 50,
     ]
-    names = "client_id redirect_uri response_type response_mode scope state nonce code_challenge code_challenge_method prompt max_age acr_values login_hint id_token_hint ui_locales claims display request registration".split()
+    names = [
+        "client_id",
+        "redirect_uri",
+        "response_type",
+        "response_mode",
+        "scope",
+        "state",
+        "nonce",
+        "code_challenge",
+        "code_challenge_method",
+        "prompt",
+        "max_age",
+        "acr_values",
+        "login_hint",
+        "id_token_hint",
+        "ui_locales",
+        "claims",
+        "display",
+        "request",
+        "registration",
+    ]
     for name in names:
         for value in nasty:
             response = walker.az(**{name: value})
