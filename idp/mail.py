@@ -20,6 +20,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime as mail_date
+from email.utils import getaddresses
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -193,11 +194,11 @@ class Mailer:
         message["Message-ID"] = self._message_id(mail)
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notes in return
         message["X-Auto-Response-Suppress"] = "All"  # the same for Exchange
-        message["Content-Language"] = language
         text = self._templates.get_template(f"mail/{mail.name}.txt").render(words)
         html = self._templates.get_template(f"mail/{mail.name}.html").render(words, subject=subject)
         message.set_content(text, cte="quoted-printable")
         message.add_alternative(html, subtype="html", cte="quoted-printable")
+        message["Content-Language"] = language  # last: what describes the content moves into the first part
         return message
 
     def send(self, message: EmailMessage) -> Outcome:
@@ -276,14 +277,17 @@ def _mail_domain(config: Config) -> str:
     return config.host if re.search("[a-z]", config.host) and ":" not in config.host else "localhost"
 
 
-def _sender(config: Config) -> str:
+def _sender(config: Config) -> Address:
     sender = config.mail_from or f"no-reply@{_mail_domain(config)}"
-    header: Any = SMTP.header_factory("From", sender if sender.isprintable() else "")
-    if header.defects or len(header.addresses) != 1 or not header.addresses[0].domain:
+    found = getaddresses([sender]) if sender.isprintable() else []
+    try:
+        [(name, address)] = found
+        local, _, domain = check_recipient(address).rpartition("@")
+    except ValueError:
         raise OperatorError(
             "IDP_MAIL_FROM: must be an e-mail address, or a name and one: Example <no-reply@example.com>."
-        )
-    return sender
+        ) from None
+    return Address(name, local, domain)
 
 
 def _header(message: EmailMessage, name: str) -> Any:

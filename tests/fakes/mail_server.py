@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from typing import Any
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+# It would write whole mails into the log of the test run, where secrets are searched for that *we* let slip.
+logging.getLogger("mail.log").setLevel(logging.WARNING)
 
 USER = "idp"
 PASSWORD = "mail-password-canary-0001"
@@ -136,7 +140,7 @@ class _Port(Controller):
 
 
 @contextmanager
-def mail_server(authority: trustme.CA | None = None, *, port: int = 0) -> Iterator[MailServer]:
+def mail_server(authority: trustme.CA | None = None, *, port: int = 0, utf8: bool = True) -> Iterator[MailServer]:
     """A mail server on loopback. With ``authority``: STARTTLS and a login are demanded; the certificate is its own."""
     server = MailServer()
     options: dict[str, Any] = {}
@@ -149,7 +153,7 @@ def mail_server(authority: trustme.CA | None = None, *, port: int = 0) -> Iterat
             "auth_required": True,
             "authenticator": server.authenticate,
         }
-    controller = _Port(server, hostname="127.0.0.1", port=port, enable_SMTPUTF8=True, **options)
+    controller = _Port(server, hostname="127.0.0.1", port=port, enable_SMTPUTF8=utf8, **options)
     controller.start()
     server.port = controller.port
     try:
