@@ -11,7 +11,7 @@ from idp.oidc.provider import Provider
 
 SIGNED_USERINFO = "userinfo+jwt"  # the JWS `typ`: nothing that takes an ID token takes this (P-26)
 
-_BEARER = re.compile(r"bearer ([A-Za-z0-9._~+/-]{1,512}=*)", re.IGNORECASE)
+_BEARER = re.compile(r"bearer ([A-Za-z0-9._~+/-]{1,4096}=*)", re.IGNORECASE)
 
 
 class UserinfoEndpoint:
