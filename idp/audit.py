@@ -28,7 +28,6 @@ class Event(StrEnum):
     person_password_set = "person.password_set", "A person's password was set or changed."
     person_suspended = "person.suspended", "An account was suspended: its sessions and grants end."
     person_reactivated = "person.reactivated", "A suspended account may sign in again."
-    person_closed = "person.closed", "An account was closed for good."
     person_signed_in = "person.signed_in", "A person proved who they are, and a session was opened."
     person_signed_out = "person.signed_out", "A person ended one session."
     person_signed_out_everywhere = "person.signed_out_everywhere", "All sessions and grants of a person were ended."
@@ -41,7 +40,6 @@ class Event(StrEnum):
         "A person answered “this was not me”: all sessions and grants end.",
     )
     person_consent_given = "person.consent_given", "A person allowed a client to read scopes."
-    person_consent_denied = "person.consent_denied", "A person refused what a client asked for."
     person_consent_withdrawn = "person.consent_withdrawn", "A person took back what a client was allowed."
     keys_created = "keys.created", "The key ring was made."
     keys_rotated = "keys.rotated", "Another key signs from now on."
@@ -67,9 +65,12 @@ def record(
 
 
 def operator() -> str:
-    """The actor of a command: who runs it on this machine."""
+    """The actor of a command: ``operator:<unix user>``, also behind sudo."""
     try:
-        name = pwd.getpwuid(os.getuid()).pw_name
+        return f"operator:{os.getlogin()}"
+    except OSError:  # no terminal: a timer, a container
+        pass
+    try:
+        return f"operator:{pwd.getpwuid(os.getuid()).pw_name}"
     except KeyError:  # containers run as users whom nobody has named
-        name = str(os.getuid())
-    return f"operator:{name}"
+        return f"operator:{os.getuid()}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import time
 from contextlib import closing
 
@@ -13,24 +11,12 @@ from idp.config import Config
 from idp.errors import Unavailable
 
 
-def operator() -> str:
-    """Who acts: ``operator:<unix user>``, also behind sudo."""
-    try:
-        return f"operator:{os.getlogin()}"
-    except OSError:  # no terminal: a timer, a container
-        pass
-    try:
-        return f"operator:{pwd.getpwuid(os.getuid()).pw_name}"
-    except KeyError:
-        return f"operator:{os.getuid()}"
-
-
 def record_acts(config: Config, *acts: tuple[str, dict[str, str | int | bool]]) -> None:
     """Record what was just done. Keys must be movable while SQL is down, so failing to record is said and no error.
 
     :param acts: each the name of a member of ``audit.Event``, and its facts.
     """
-    from idp.audit import Event, record
+    from idp.audit import Event, operator, record
     from idp.database import Database
 
     if not config.database_url and not (config.data / "idp.sqlite").exists():
