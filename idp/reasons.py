@@ -11,13 +11,19 @@ from typing import Literal
 
 Owner = Literal["person", "product", "operator", "us"]
 
+OWNERS: dict[Owner, str] = {
+    "person": "the person who signs in",
+    "product": "the developers of the product",
+    "operator": "the operator of this provider",
+    "us": "whoever writes this program",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:
     """One way to fail.
 
-    :ivar owner: who can mend it: the person who signs in, the product that sent them, the operator of this provider, or
-        we who wrote it.
+    :ivar owner: who can mend it, see OWNERS.
     :ivar cause: for support and developers.
     """
 

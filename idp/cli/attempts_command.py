@@ -17,7 +17,7 @@ from idp.database import Database
 from idp.errors import OperatorError, Unavailable
 from idp.languages import Languages
 from idp.models import Attempt, AttemptStep
-from idp.reasons import REASONS
+from idp.reasons import OWNERS, REASONS
 from idp.redis_store import connect
 
 
@@ -102,8 +102,8 @@ def _print(attempt: Attempt, steps: list[AttemptStep]) -> None:
         words = Languages()
         lines += [
             ("Reason", f"{reason.code}: {reason.cause}"),
-            ("To mend by", reason.owner),
-            ("They read", f"“{words.text('en', reason.says)} {words.text('en', reason.next)}”"),
+            ("Mended by", OWNERS[reason.owner]),
+            ("Tell them", f"“{words.text('en', reason.says)} {words.text('en', reason.next)}”"),
         ]
     for name, value in lines:
         if value:
