@@ -407,6 +407,17 @@ def test_the_server_ends_with_a_parent_whose_forks_live_on(tmp_path: Path) -> No
     wait_until(lambda: not is_alive(worker), "the fork ends")
 
 
+def test_a_fork_that_lives_on_does_not_keep_the_folder_after_a_stop(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    stay = fork.Event()
+    with EmbeddedServer.start(tmp_path):
+        child = fork.Process(target=stay.wait)
+        child.start()
+    EmbeddedServer.start(tmp_path, patience=0).stop()
+    stay.set()
+    child.join()
+
+
 def test_a_second_provider_on_the_folder_is_refused_and_the_first_is_unharmed(tmp_path: Path) -> None:
     parent = owner(tmp_path)
     before = server_process(config_for(tmp_path))
