@@ -314,9 +314,7 @@ def grants_of_session(store: RedisStore, session: str, now: float) -> list[Used]
     return [Used(*member.split(" ", 3)[1:]) for member in members if member.startswith("product ")]
 
 
-_JSON = json.JSONEncoder(
-    separators=(",", ":"), ensure_ascii=False
-)  # json.dumps with arguments makes a new one every time
+_JSON = json.JSONEncoder(separators=(",", ":"))  # made once: json.dumps with arguments makes a new one every time
 
 
 def _new_access(gid: str, random: Callable[[int], bytes]) -> str:

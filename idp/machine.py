@@ -186,11 +186,12 @@ def _read_body(environ: dict[str, Any], request: Request) -> None:
             "invalid_request", "The Content-Length is not a number.", reason="request_unreadable"
         )
         return
-    declared = int(length) if len(length) < 10 else MAX_BODY + 1
-    if declared <= MAX_BODY:
+    declared = int(length[:10] or 0)
+    if declared <= MAX_BODY and (length or environ.get("wsgi.input_terminated")):
+        # Without a length the body comes in chunks, and such a server tells where they end.
         request.body = environ["wsgi.input"].read(declared if length else MAX_BODY + 1)
         environ["wsgi.input"] = BytesIO(request.body)
-    if declared > MAX_BODY or len(request.body) > MAX_BODY:
+    if max(declared, len(request.body)) > MAX_BODY:
         request.refused = OAuthError(
             "invalid_request", "The body is too large.", reason="request_too_large", status=413
         )
