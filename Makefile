@@ -64,6 +64,7 @@ install-needs:
 .venv/test: setup.cfg pyproject.toml .venv/made
 	@echo 'Installing packages into .venv, about a minute …'
 	@$(PIP) --editable '.[demo,test]'
+	@touch .venv/demo
 	@touch $@
 
 $(NODE_MODULES): tests/relying_parties/package-lock.json .venv/test

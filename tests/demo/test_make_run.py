@@ -1,0 +1,238 @@
+"""`make run`, as a newcomer meets it: the printed table, the sample product, the mailbox, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests import canaries
+from tests.backends import wait_until
+from tests.browser import axe, chromium, screenshots
+from tests.needs import program
+
+ROOT = Path(__file__).parents[2]
+PORTS = (8000, 8002, 8005, 8025)
+PRODUCT, MAILBOX = "http://localhost:8002", "http://localhost:8005"
+
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.xdist_group("ports of make run")]
+
+
+@dataclass
+class Demo:
+    """A running `make run`: its process, what it printed, where it keeps its things."""
+
+    process: subprocess.Popen[str]
+    printed: str
+    data: Path
+
+    @property
+    def password(self) -> str:
+        row = re.search(r"carol@example\.org +(\S+)", self.printed)
+        assert row
+        return row[1]
+
+
+def start(folder: Path) -> Demo:
+    environment = {
+        name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+    }
+    environment |= {"IDP_DATA": str(folder / "data"), "IDP_KEYS": str(folder / "keys"), "IDP_LOG_LEVEL": "DEBUG"}
+    process = subprocess.Popen(
+        [program("setpriv"), "--pdeathsig", "TERM", program("make"), "--no-print-directory", "run"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if "Ctrl-C" in line:
+            break
+    else:
+        raise AssertionError(printed)
+    demo = Demo(process, printed, folder / "data/demo")
+    canaries.register(demo.password, "password")
+    return demo
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def stop(demo: Demo, how: signal.Signals) -> None:
+    demo.process.send_signal(how)
+    demo.process.communicate(timeout=60)
+    wait_until(lambda: all(is_free(port) for port in PORTS), "every port is free again")
+    for log in demo.data.glob("*.log"):
+        canaries.show(log.read_text(encoding="utf-8", errors="replace"), f"demo {log.stem}")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    running = start(tmp_path_factory.mktemp("demo"))
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            stop(running, signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as one:
+        yield one
+
+
+def sign_in(page: Page, password: str) -> None:
+    page.goto(PRODUCT)
+    page.click("#sign-in")
+    page.fill("#username", "carol@example.org")
+    page.click("#login-submit")
+    page.fill("#password", password)
+    page.click("#login-submit")
+    page.wait_for_selector("#welcome")
+
+
+def test_it_prints_the_addresses_and_a_person_to_sign_in_as(demo: Demo) -> None:
+    for address in ("http://localhost:8000", PRODUCT, MAILBOX):
+        assert address in demo.printed
+    assert re.fullmatch(r"\w{4}-\w{4}-\w{4}-\w{4}", demo.password)
+    for file in ("passwords.json", "secrets.json"):
+        assert (demo.data / file).stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
+@pytest.mark.parametrize(
+    ("locale", "button", "welcome"),
+    [("en-GB", "Sign in", "Hello, Carol Example"), ("fr-FR", "Se connecter", "Bonjour, Carol Example")],
+)
+def test_a_person_signs_in_sees_the_claims_and_signs_out(
+    demo: Demo, browser: Browser, locale: str, button: str, welcome: str, script: bool
+) -> None:
+    with browser.new_context(locale=locale, java_script_enabled=script) as context:
+        page = context.new_page()
+        page.goto(PRODUCT)
+        assert page.inner_text("#sign-in") == button
+        page.click("#sign-in")
+        assert page.get_attribute("html", "lang") == locale[:2]
+        page.fill("#username", "carol@example.org")
+        page.click("#login-submit")
+        page.fill("#password", demo.password)
+        assert page.inner_text("#login-submit") == button
+        page.click("#login-submit")
+        page.wait_for_selector("#welcome")
+        assert page.inner_text("#welcome") == welcome
+        assert page.inner_text("#id_token-iss") == "http://localhost:8000"
+        assert page.inner_text("#userinfo-email") == "carol@example.org"
+        assert page.inner_text("#id_token-sub") == page.inner_text("#userinfo-sub")
+        page.click("#sign-out")
+        page.wait_for_selector("#sign-in")
+        assert page.url == f"{PRODUCT}/"
+        page.click("#sign-in")
+        page.wait_for_selector("#username")  # signed out at the provider too
+
+
+def test_the_id_token_is_renewed_by_the_refresh_token(demo: Demo, browser: Browser) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        sign_in(page, demo.password)
+        before = {claim: page.inner_text(f"#id_token-{claim}") for claim in ("sub", "sid", "auth_time", "at_hash")}
+        page.click("#renew")
+        page.wait_for_selector("#welcome")
+        after = {claim: page.inner_text(f"#id_token-{claim}") for claim in before}
+        assert after.pop("at_hash") != before.pop("at_hash")
+        assert after == before
+
+
+def test_signing_out_everywhere_ends_the_session_at_the_product(demo: Demo, browser: Browser) -> None:
+    with browser.new_context() as context, browser.new_context() as elsewhere:
+        page, other = context.new_page(), elsewhere.new_page()
+        sign_in(page, demo.password)
+        sign_in(other, demo.password)
+        page.goto("http://localhost:8000/me")
+        page.click("form[action='/me/sign-out-everywhere'] button")
+        page.wait_for_load_state()
+
+        def signed_out() -> bool:
+            other.goto(PRODUCT)
+            return other.query_selector("#sign-in") is not None
+
+        wait_until(signed_out, "the product has heard of the logout")
+
+
+def test_a_new_device_is_told_to_its_owner_in_the_mailbox(demo: Demo, browser: Browser) -> None:
+    with browser.new_context() as known, browser.new_context() as new:
+        sign_in(known.new_page(), demo.password)
+        page = new.new_page()
+        sign_in(page, demo.password)
+
+        def arrived() -> bool:
+            page.goto(MAILBOX)
+            return page.query_selector(".mails a") is not None
+
+        wait_until(arrived, "the mail has arrived")
+        page.click(".mails a >> nth=0")
+        link = page.get_attribute("#mail-text a", "href")
+        assert link
+        assert link.startswith("http://localhost:8000/")
+        canaries.register(link.rpartition("=")[2], "mailed link")
+        framed = page.frame_locator("#mail-html")
+        assert framed.locator(f"a[href='{link}']").count() == 1
+
+
+def test_the_demos_own_pages_are_good_in_both_widths(demo: Demo, browser: Browser) -> None:
+    for locale in ("en-GB", "fr-FR"):
+        with browser.new_context(locale=locale) as context:
+            page = context.new_page()
+            page.goto(PRODUCT)
+            screenshots(page, f"product-{locale[:2]}")
+            axe(page)
+            sign_in(page, demo.password)
+            screenshots(page, f"product-signed-in-{locale[:2]}")
+            axe(page)
+            page.goto(MAILBOX)
+            screenshots(page, f"mailbox-{locale[:2]}")
+            axe(page)
+
+
+def test_what_came_back_to_one_browser_signs_in_nobody_in_another(demo: Demo, browser: Browser) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        sign_in(page, demo.password)
+        (callback,) = [url for url in asked if url.startswith(f"{PRODUCT}/callback?")]
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(callback)
+        assert page.inner_text("#failure") == "state_mismatch"
+        page.goto(PRODUCT)
+        assert page.query_selector("#sign-in")
+
+
+def test_the_mailbox_answers_only_to_its_own_name(demo: Demo) -> None:
+    with socket.create_connection(("127.0.0.1", 8005), timeout=10) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: rebound.example:8005\r\nConnection: close\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 421")
+
+
+def test_nothing_is_left_when_make_is_killed(demo: Demo, tmp_path: Path) -> None:
+    """Last, because the ports are the same: a second start on the same folder shows the same password, and dies whole."""
+    stop(demo, signal.SIGTERM)
+    again = start(demo.data.parents[1])
+    assert again.password == demo.password
+    stop(again, signal.SIGKILL)
