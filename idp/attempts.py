@@ -147,7 +147,8 @@ class Attempts:
         self._waiting: deque[tuple[Any, ...]] = deque(maxlen=MOST_WAITING)
         self._lost = 0
         self._parcel = ""  # what was packed and has not reached Redis yet
-        self._ids = (f"{random(6).hex()}-{number}" for number in itertools.count())
+        process = random(6).hex()
+        self._ids = (f"{process}-{number:010}" for number in itertools.count())
         self._flushing = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="attempts", daemon=True)
