@@ -112,5 +112,4 @@ def prune(database: Database, now: float) -> bool:
                 db.execute(delete(number.class_).where(number.in_(found)))
         more = more or len(found) == ROWS_PER_PRUNING
     with database.transaction() as db:
-        prune_attempts(db, now)
-    return more
+        return prune_attempts(db, now) or more
