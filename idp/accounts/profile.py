@@ -163,7 +163,7 @@ def _products(session: Session) -> list[dict[str, Any]]:
     here = parts()
     with here.database.reading() as db:
         used = select(ProductUse.client_id, ProductUse.last_at).where(ProductUse.account_id == session.account_id)
-        last_at = dict(db.execute(used).tuples().all())
+        last_at = dict(db.execute(used).all())
     for grant in grants.grants_of_session(here.store, session.id, here.clock()):
         last_at.setdefault(grant.client_id, session.last_seen)
     rows = []
