@@ -67,7 +67,7 @@ def folder() -> Path:
     return Path(_folder.name)
 
 
-def show(text: str, where: str) -> None:
+def show(text: str, where: str = "output") -> None:
     """Show output that is in hand, an error page say, to the search at the end."""
     with (folder() / f"{re.sub('[^a-z0-9-]+', '-', where.lower())}.txt").open("a", encoding="utf-8") as file:
         file.write(text + "\n")
