@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import shutil
 from collections.abc import Mapping
+from email.utils import getaddresses
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -108,8 +110,25 @@ class Config(BaseModel):
             raise ValueError("must be https (http is only for localhost)")
         return value
 
+    @field_validator("smtp")
+    @classmethod
+    def _smtp_is_host_and_port(cls, value: str) -> str:
+        if value and not re.fullmatch(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}", value):
+            raise ValueError("must be host:port, such as smtp.example.com:587")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _mail_from_is_one_address(cls, value: str) -> str:
+        found = getaddresses([value]) if value.isprintable() else []
+        if value and not (len(found) == 1 and re.fullmatch(r"[!-?A-~]+@[!-?A-~]+", found[0][1])):
+            raise ValueError("must be an e-mail address, or a name and one: Example <no-reply@example.com>")
+        return value
+
     @model_validator(mode="after")
     def _pairs_are_complete(self) -> Config:
+        if self.smtp_user and not self.smtp_starttls:
+            raise ValueError("IDP_SMTP_USER needs IDP_SMTP_STARTTLS, or the password would travel in clear")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("IDP_TLS_CERTIFICATE and IDP_TLS_KEY go together")
         return self

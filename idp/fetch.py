@@ -24,6 +24,7 @@ from urllib.parse import urlencode, urlsplit
 
 from idp.config import Config, Network
 from idp.errors import IdpError
+from idp.uris import is_host_name
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], Sequence[str]]  # host name and port in, addresses as text out; OSError: no such name
@@ -40,8 +41,6 @@ SET_ASIDE = [
     ipaddress.ip_network(network)
     for network in ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2002::/16", "3fff::/20")
 ]
-# The last label begins with a letter: everything else (2130706433, 0x7f.1, 017700000001) some resolver reads as IPv4.
-HOST_NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
 
 
 class FetchError(IdpError):
@@ -86,8 +85,10 @@ def check_url(url: str, *, loopback: bool, allowed: Sequence[Network] = ()) -> T
     if port == 0 or parts.netloc.endswith(":"):
         raise _refused("not a port")
     literal = _literal(host)
-    is_name = literal is None and len(host) <= 253 and HOST_NAME.fullmatch(host)
-    if parts.netloc.startswith("[") != isinstance(literal, ipaddress.IPv6Address) or not (literal or is_name):
+    # is_host_name also refuses what some resolver reads as IPv4: 2130706433, 0x7f.1, 017700000001.
+    if parts.netloc.startswith("[") != isinstance(literal, ipaddress.IPv6Address) or not (
+        literal or is_host_name(host)
+    ):
         raise _refused("neither a host name nor an address in its usual form")
     target = Target(
         secure=parts.scheme == "https",

@@ -33,7 +33,6 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from idp.config import Config
-from idp.errors import OperatorError
 from idp.languages import Languages
 from idp.models import OutboxMail
 from idp.outbox import MAILS, Outcome
@@ -130,19 +129,20 @@ def check_recipient(address: str) -> str:
 
 
 class Mailer:
-    """Writes mails from templates and hands them to the mail server of the settings.
+    """Writes mails from templates and hands them to the mail server of the settings (IDP_SMTP must be set).
 
     ``tls`` (default: the system's authorities) says whom to trust at STARTTLS.
-
-    :raises OperatorError: a setting that cannot work.
     """
 
     def __init__(self, config: Config, languages: Languages, tls: ssl.SSLContext | None = None) -> None:
         self._config = config
         self._languages = languages
         self._tls = tls
-        self._server = _server(config)
-        self._sender = _sender(config)
+        host, _, port = config.smtp.rpartition(":")
+        self._server = (host.strip("[]"), int(port))
+        [(name, address)] = getaddresses([config.mail_from or f"no-reply@{_mail_domain(config)}"])
+        local, _, domain = address.rpartition("@")
+        self._sender = Address(name, local, domain)
         ours = Path(__file__).parent / "templates"
         folders = [config.templates, ours] if config.templates else [ours]
         self._templates = Environment(
@@ -226,7 +226,7 @@ class Mailer:
                     return Outcome("bounced", "recipient: the mail server takes no addresses outside ASCII (SMTPUTF8)")
                 options = ["SMTPUTF8"]
             step = "sender"
-            code, answer = server.mail(_header(message, "From").addresses[0].addr_spec, options)
+            code, answer = server.mail(self._sender.addr_spec, options)
             if code != 250:
                 return Outcome("failed", f"{step}: {_said(code, answer)}")
             step = "recipient"
@@ -263,31 +263,9 @@ def _harmless(value: str) -> str:
     return re.sub(r"([.。．｡])(?=[^\W\d_])", r"\1 ", line.replace("://", ": //"))
 
 
-def _server(config: Config) -> tuple[str, int]:
-    host, _, port = config.smtp.rpartition(":")
-    if not host or not port.isdecimal():
-        raise OperatorError("IDP_SMTP: must be host:port, such as smtp.example.com:587.")
-    if config.smtp_user and not config.smtp_starttls:
-        raise OperatorError("IDP_SMTP_USER: needs IDP_SMTP_STARTTLS, or the password would travel in clear.")
-    return host.strip("[]"), int(port)
-
-
 def _mail_domain(config: Config) -> str:
     """The issuer's host where it is a name; only development has an address there."""
     return config.host if re.search("[a-z]", config.host) and ":" not in config.host else "localhost"
-
-
-def _sender(config: Config) -> Address:
-    sender = config.mail_from or f"no-reply@{_mail_domain(config)}"
-    found = getaddresses([sender]) if sender.isprintable() else []
-    try:
-        [(name, address)] = found
-        local, _, domain = check_recipient(address).rpartition("@")
-    except ValueError:
-        raise OperatorError(
-            "IDP_MAIL_FROM: must be an e-mail address, or a name and one: Example <no-reply@example.com>."
-        ) from None
-    return Address(name, local, domain)
 
 
 def _header(message: EmailMessage, name: str) -> Any:

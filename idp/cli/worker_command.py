@@ -27,10 +27,7 @@ def worker_command() -> None:
 
 
 def run_worker(config: Config, references: Mapping[str, str]) -> None:
-    """Work until SIGTERM or SIGINT, in the main thread of a process. ``references`` as for ``parts.build``.
-
-    :raises OperatorError: a setting with which mail cannot work.
-    """
+    """Work until SIGTERM or SIGINT, in the main thread of a process. ``references`` as for ``parts.build``."""
     from idp.parts import build
     from idp.worker import Worker
 
@@ -45,13 +42,10 @@ def run_worker(config: Config, references: Mapping[str, str]) -> None:
 
 
 def jobs(parts: Parts) -> list[Job]:
-    """What the background work consists of. Without a mail server (IDP_SMTP) mail waits in the outbox.
-
-    :raises OperatorError: a setting with which mail cannot work.
-    """
+    """What the background work consists of. Without a mail server (IDP_SMTP) mail waits in the outbox."""
     from idp.accounts.lifecycle import apply_revocations
     from idp.attempts import drain
-    from idp.mail import Mailer, Sealer
+    from idp.mail import Mailer
     from idp.oidc.backchannel import Backchannel
     from idp.worker import Job, prune
 
@@ -65,6 +59,5 @@ def jobs(parts: Parts) -> list[Job]:
     ]
     if parts.config.smtp:
         mailer = Mailer(parts.config, parts.languages)
-        sealer = Sealer(parts.keys.derive("mail"), parts.random)
-        work.append(Job("mail", lambda: mailer.send_due(database, sealer, clock)))
+        work.append(Job("mail", lambda: mailer.send_due(database, parts.sealer, clock)))
     return work

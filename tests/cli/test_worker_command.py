@@ -206,5 +206,6 @@ def test_a_worker_that_cannot_work_says_why(config: Config) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "idp: IDP_SMTP: must be host:port, such as smtp.example.com:587."
+    assert "IDP_SMTP: must be host:port, such as smtp.example.com:587." in done.stderr
+    assert done.stderr.splitlines()[-1] == "All settings: docs/settings.md"
     assert "Traceback" not in done.stderr
