@@ -49,6 +49,7 @@ def empty(config: Config) -> Iterator[Database]:
 @pytest.fixture
 def database(empty: Database) -> Database:
     empty.upgrade()
+    empty.close()  # tests begin with connections that no migration has touched
     return empty
 
 
