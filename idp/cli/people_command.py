@@ -48,6 +48,7 @@ def add(email: str, name: str | None, password_file: Path | None, password_stdin
     from idp import audit
     from idp.accounts.lifecycle import AddressTaken, create_account
     from idp.accounts.passwords import PasswordHasher, check_new_password
+    from idp.accounts.standard_claims import WrongClaim
 
     given = _given_password(password_file, password_stdin)
     password = given or base64.urlsafe_b64encode(secrets.token_bytes(15)).decode()
