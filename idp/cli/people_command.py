@@ -70,6 +70,8 @@ def add(email: str, name: str | None, password_file: Path | None, password_stdin
                     random=secrets.token_bytes,
                 )
                 row = _row(account)
+        except WrongClaim as error:
+            raise OperatorError(str(error)) from None
         except AddressTaken:
             raise OperatorError(
                 f"{address.written} has an account already: idp people show {address.written}"
