@@ -100,7 +100,13 @@ def build(
 
     store = open_store(config, redis_url)
     keys = KeyRing(config.keys, config.jwks_max_age)
-    clients = Clients(clients_path(config), references, loopback=config.on_loopback, signable=keys.algorithms)
+    clients = Clients(
+        clients_path(config),
+        references,
+        loopback=config.on_loopback,
+        signable=keys.algorithms,
+        last_good=config.data / "clients.last-good.yaml",  # a worker may start again while the file is wrong
+    )
     attempts = Attempts(store, random, clock)
     outgoing = Fetcher(config)
     provider = Provider(config, store, keys, clients, random)
