@@ -139,4 +139,5 @@ def show_samples(app: Flask) -> None:
     @app.get("/sample/<name>")
     def sample(name: str) -> Response:
         template, values = PAGES[name]
-        return render_page(template, **values(str))
+        made = values(str)
+        return render_page(template, form_targets=[made["action"]] if "action" in made else (), **made)
