@@ -40,7 +40,7 @@ def show_me() -> Response:
         language=session.locale,
         name=session.person.get("name"),
         email=session.email,
-        locale=session.locale,
+        locale=(session.locale or "").partition("-")[0] or None,  # the form offers languages, not countries
         sessions=[
             {
                 "key": one.id,

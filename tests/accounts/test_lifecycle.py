@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from sqlalchemy import func, select
 
 from idp import audit
 from idp.accounts.consents import remember_consent
-from idp.accounts.identity import read_address
+from idp.accounts.identity import Identity, read_address
 from idp.accounts.lifecycle import (
     AddressTaken,
     apply_revocations,
@@ -24,6 +26,7 @@ from idp.accounts.lifecycle import (
     suspend,
     withdraw_consent,
 )
+from idp.accounts.linking import Known, find_linked
 from idp.accounts.sessions import find_session, set_consent
 from idp.accounts.standard_claims import RESERVED, WrongClaim
 from idp.config import Config
@@ -354,3 +357,42 @@ def test_a_revocation_of_somebody_who_is_gone_is_done(parts: Parts, carol: str) 
     with parts.database.transaction() as db:
         db.delete(db.get_one(Account, carol))
     assert apply(parts) == 1
+
+
+@pytest.fixture
+def both(parts: Parts, database: Database) -> Parts:
+    """The parts, once on SQLite and once on PostgreSQL."""
+    return dataclasses.replace(parts, database=database)
+
+
+def test_tk_19_everything_ends_on_both_databases(both: Parts) -> None:
+    carol, bob = add_carol(both), add_carol(both, "bob@example.org")
+    session, cookie = open_for(both, carol)
+    bobs, bobs_cookie = open_for(both, bob)
+    offline, bobs_offline = give(both, session, offline=True), give(both, bobs, offline=True)
+    change(both, bob, name="Bob Example")
+    do_suspend(both, carol)
+    assert apply(both) == 2
+    assert find_session(both.store, cookie, both.clock()) is None
+    assert not refresh_is_alive(both, offline)
+    found = find_session(both.store, bobs_cookie, both.clock())
+    assert found is not None
+    assert found.person["name"] == "Bob Example"
+    assert refresh_is_alive(both, bobs_offline)
+    with both.database.reading() as db:
+        assert db.scalars(select(LogoutNotice.sid)).all() == [session.sid("C1")]
+
+
+def test_tk_19_a_suspension_in_the_middle_of_a_sign_in_ends_that_session_too(both: Parts) -> None:
+    carol = add_carol(both)
+    arrives = Identity("password", "https://login.example", carol, None, False, None, ("pwd",), int(both.clock()))
+    operator = Thread(target=do_suspend, args=(both, carol))
+    with both.database.transaction() as db:
+        assert find_linked(db, arrives, own_issuer="https://login.example") == Known(carol, "active")
+        operator.start()
+        operator.join(0.5)
+        assert operator.is_alive(), "the suspension did not wait for the sign-in"
+        _, cookie = open_for(both, carol)
+    operator.join()
+    apply(both)
+    assert find_session(both.store, cookie, both.clock()) is None

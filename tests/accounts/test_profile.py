@@ -145,6 +145,11 @@ def test_the_language_is_remembered_for_the_person_and_changes_the_page_at_once(
     assert '<html lang="fr"' in text_of(sign_in(phone))  # another browser, the same person
 
 
+def test_a_language_with_a_country_is_shown_as_its_language(walker: Walker, parts: Parts) -> None:
+    add_carol(parts, locale="fr-CA")
+    assert re.search(r'<option value="fr"[^>]* selected', text_of(sign_in(walker)))
+
+
 @pytest.mark.parametrize("language", ["xx", "", "../../etc", "fr\r\nSet-Cookie: x=1"])
 def test_a_language_that_we_do_not_have_is_refused(walker: Walker, parts: Parts, carol: str, language: str) -> None:
     response = walker.submit(sign_in(walker), "/me/language", locale=language)
