@@ -31,7 +31,7 @@ lock: .venv/made ## Resolve the dependencies anew into deploy/requirements.txt
 		--upgrade --quiet --custom-compile-command "make lock" --output-file deploy/requirements.txt
 
 docs: .venv/test ## Generate the documents that come from the code
-	.venv/bin/python -m docs.generate
+	.venv/bin/python docs/generate.py
 
 # Style and types; the generated documents are compared by the tests.
 check: .venv/test
