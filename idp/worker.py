@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LONGEST_PAUSE = 4.0  # seconds after failures: a suspension must take effect within five
-STOP_SECONDS = 10.0
+STOP_SECONDS = 8.0
 DAY = 86400
 ROWS_PER_PRUNING = 500
 
@@ -47,7 +47,7 @@ class Worker:
         self._jobs = jobs
 
     def run(self, stop: threading.Event) -> None:
-        """Work until ``stop`` is set; then let each thread end what it is doing, for ten seconds at most.
+        """Work until ``stop`` is set; then let each thread end what it is doing, for eight seconds at most.
 
         What is cut off later is not lost: its lease ends, and another worker takes it.
         """

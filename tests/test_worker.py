@@ -150,7 +150,7 @@ def test_what_is_at_work_may_end_when_the_worker_stops() -> None:
     began = time.monotonic()
     thread.join(20)
     assert not thread.is_alive() and ended.is_set()
-    assert time.monotonic() - began < 9  # nobody rests for an hour
+    assert time.monotonic() - began < 7  # nobody rests for an hour
 
 
 def test_a_suspension_takes_effect_within_five_seconds_also_after_failures() -> None:
