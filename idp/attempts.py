@@ -45,6 +45,7 @@ PRUNED_AT_ONCE = 500
 
 # Crockford's base 32: no I, L, O, U. 8 characters are 40 bits.
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 _AS_HEARD = str.maketrans("ILOU", "110V")
 
 
@@ -119,6 +120,9 @@ def mask_uri(text: str) -> str:
 
 _DOMAIN = re.compile(r"([\w-]{1,63}\.)+[^\W\d_]{2,63}\Z")
 
+# What a step in the stream consists of.
+COLUMNS = ("entry", "at", "code", "name", "reason", "outcome", "client_id", "door", "account_id", "facts")
+
 # The facts that a step may carry, each with what it becomes when it is written. No other is kept.
 FACTS: dict[str, Callable[[str], str]] = {
     "email": mask_email,
@@ -156,9 +160,8 @@ class Attempts:
 
     def start(self) -> str:
         """A new receipt code."""
-        number = int.from_bytes(self._random(5), "big")
-        letters = "".join(ALPHABET[number >> shift & 31] for shift in range(35, -5, -5))
-        return f"{letters[:4]}-{letters[4:]}"
+        bits = int.from_bytes(self._random(5), "big")
+        return f"{_PAIRS[bits >> 30]}{_PAIRS[bits >> 20 & 1023]}-{_PAIRS[bits >> 10 & 1023]}{_PAIRS[bits & 1023]}"
 
     def step(
         self,
@@ -226,28 +229,21 @@ def _written(
     door: str | None,
     account_id: str | None,
     facts: dict[str, str | int | bool],
-) -> dict[str, Any]:
-    unknown = facts.keys() - FACTS.keys()
-    if unknown:
-        log.error("receipt.fact_unknown", facts=sorted(unknown), step=name)
+) -> tuple[Any, ...]:
+    """A step in the order of COLUMNS, with nothing in it that may not be kept."""
     if reason:
         count_failure(reason)
-    return {
-        "id": id,
-        "at": int(at * 1000),
-        "code": code,
-        "name": name.value,
-        "reason": reason,
-        "outcome": outcome or ("failed" if reason else _ENDS.get(name, "open")),
-        "client_id": printable(client_id, 128) if client_id else None,
-        "door": door,
-        "account_id": account_id,
-        "facts": {
+    if facts:
+        if unknown := facts.keys() - FACTS.keys():
+            log.error("receipt.fact_unknown", facts=sorted(unknown), step=name)
+        facts = {
             fact: FACTS[fact](value) if isinstance(value, str) else value
             for fact, value in facts.items()
             if fact in FACTS
-        },
-    }
+        }
+    client_id = printable(client_id, 128) if client_id else None
+    outcome = outcome or ("failed" if reason else _ENDS.get(name, "open"))
+    return id, int(at * 1000), code, name, reason, outcome, client_id, door, account_id, facts
 
 
 def drain(store: RedisStore, database: Database) -> int:
@@ -259,7 +255,7 @@ def drain(store: RedisStore, database: Database) -> int:
     newest = store.command("XREVRANGE", STREAM, "+", "-", "COUNT", 1)
     written = 0
     while newest and (parcels := store.command("XRANGE", STREAM, "-", newest[0][0], "COUNT", 20)):
-        steps = [step for _, (_, parcel) in parcels for step in json.loads(parcel)]
+        steps = [dict(zip(COLUMNS, step, strict=True)) for _, (_, parcel) in parcels for step in json.loads(parcel)]
         with database.transaction() as db:
             _write(db, steps)
         store.command("XDEL", STREAM, *(entry for entry, _ in parcels))
@@ -269,10 +265,7 @@ def drain(store: RedisStore, database: Database) -> int:
 
 def _write(db: Session, steps: list[dict[str, Any]]) -> None:
     insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
-    rows = [
-        {"entry": step["id"], **{name: step[name] for name in ("code", "at", "name", "reason", "facts")}}
-        for step in steps
-    ]
+    rows = [{name: step[name] for name in ("entry", "at", "code", "name", "reason", "facts")} for step in steps]
     db.execute(insert(AttemptStep).on_conflict_do_nothing(), rows)
 
     new = insert(Attempt)

@@ -75,6 +75,11 @@ def kept(database: Database, code: str) -> tuple[Attempt, list[AttemptStep]]:
     return attempt, steps
 
 
+def in_the_stream(store: RedisStore) -> list[dict[str, Any]]:
+    parcels = store.command("XRANGE", receipts.STREAM, "-", "+")
+    return [dict(zip(receipts.COLUMNS, step, strict=True)) for _, (_, parcel) in parcels for step in json.loads(parcel)]
+
+
 def test_a_code_is_forty_bits_in_letters_that_nobody_confuses(store: RedisStore, clock: Clock) -> None:
     attempts = Attempts(store, lambda size: bytes([0, 0x44, 0x32, 0x14, 0xC7][:size]).ljust(size, b"\0"), clock)
     assert attempts.start() == "0123-4567"
@@ -340,10 +345,7 @@ def test_without_redis_steps_wait_and_go_when_it_is_back(mortal_redis: RealRedis
     attempts.step("K7QX-2M4P", Step.request_refused)
     mortal_redis.start()
     assert attempts.flush()
-    written = [
-        step for _, (_, parcel) in store.command("XRANGE", receipts.STREAM, "-", "+") for step in json.loads(parcel)
-    ]
-    assert [step["name"] for step in written] == ["request_received", "request_refused"]
+    assert [step["name"] for step in in_the_stream(store)] == ["request_received", "request_refused"]
     attempts.close()
     store.close()
 
@@ -357,11 +359,7 @@ def test_without_redis_memory_is_bounded_and_the_newest_steps_are_kept(mortal_re
         attempts.step("K7QX-2M4P", Step.request_received, wait=number)
     mortal_redis.start()
     attempts.close()
-    numbers = [
-        step["facts"]["wait"]
-        for _, (_, parcel) in store.command("XRANGE", receipts.STREAM, "-", "+")
-        for step in json.loads(parcel)
-    ]
+    numbers = [step["facts"]["wait"] for step in in_the_stream(store)]
     assert numbers[-1] == receipts.MOST_WAITING + 499
     assert receipts.MOST_WAITING <= len(numbers) <= receipts.MOST_WAITING + receipts.PARCEL
     store.close()
