@@ -18,7 +18,7 @@ import pytest
 import trustme
 from packaging.requirements import Requirement
 
-from idp.config import Config
+from idp.config import Config, read_config
 from tests.backends import free_port, wait_until
 from tests.needs import program
 
@@ -40,6 +40,31 @@ def test_deploy_and_docs_name_only_settings_that_exist() -> None:
     }
     settings = {"IDP_" + name.upper() for name in Config.model_fields}
     assert {(file, name) for file, name in named if name.removesuffix("_FILE") not in settings} == set()
+
+
+def test_the_example_settings_are_accepted_also_those_in_comments() -> None:
+    lines = re.findall(r"^#?([A-Z_]+)=(.*)$", (DEPLOY / "idp.env").read_text(encoding="utf-8"), re.MULTILINE)
+    settings = {name: value for name, value in lines if not name.endswith("_FILE")}
+    assert len(settings) > 10
+    assert read_config(settings).issuer == f"https://{NAME}"
+
+
+def test_the_operators_command_hands_on_settings_and_words(tmp_path: Path) -> None:
+    (tmp_path / "idp.env").write_text("IDP_ISSUER=https://login.example.com\n")
+    program_itself = tmp_path / "program"
+    program_itself.write_text('#!/bin/sh\nprintf \'<%s>\' "$IDP_ISSUER" "$PWD" "$@"\n')
+    program_itself.chmod(0o755)
+    text = (DEPLOY / "idp").read_text(encoding="utf-8")
+    for shipped, here in (
+        ("runuser -u idp --", "env"),
+        ("/etc/idp/idp.env", tmp_path / "idp.env"),
+        ("/var/lib/idp", tmp_path),
+        ("/opt/idp/bin/idp", program_itself),
+    ):
+        assert shipped in text
+        text = text.replace(shipped, str(here))
+    done = subprocess.run(["sh", "-c", text, "idp", "two words", "$(x)"], capture_output=True, text=True, check=False)
+    assert done.stdout == f"<https://login.example.com><{tmp_path}><two words><$(x)>", done.stderr
 
 
 def test_hd_08_the_lock_holds_every_dependency_with_its_hash() -> None:
