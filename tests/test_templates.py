@@ -18,9 +18,7 @@ from tests.sample_pages import PAGES
 IDP = TRANSLATIONS.parent
 TEMPLATES = IDP / "templates"
 # Attack cases AZ-28, IJ-02, HD-04: a value may break out of nothing, and is never itself a template.
-HOSTILE = (
-    "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{1234*1234}}{% import os %}${1234*1234}%(x)s%s&amp;\u202e\u2028"
-)
+HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{1234*1234}}{% import os %}${1234*1234}%(x)s%s&amp;\u202e\u2028"
 
 LANGUAGES = Languages()
 
