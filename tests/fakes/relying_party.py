@@ -111,7 +111,7 @@ def _page(name: str, html: str) -> Response:
     return Response(f'<!doctype html><html lang="en"><title>{name}</title><main id="{name}"><pre>{html}</pre></main>')
 
 
-class _Quiet(WSGIRequestHandler):
+class Quiet(WSGIRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass
 
@@ -123,7 +123,7 @@ def running(party: RelyingParty, name: str, authority: trustme.CA) -> Iterator[R
 
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(tls)
-    server = make_server("127.0.0.1", 0, party.app(), threaded=True, request_handler=_Quiet, ssl_context=tls)
+    server = make_server("127.0.0.1", 0, party.app(), threaded=True, request_handler=Quiet, ssl_context=tls)
     party.host = f"{name}:{server.port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
