@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -507,3 +508,11 @@ def test_the_shipped_examples_are_right_and_hold_one_of_each_kind() -> None:
     assert [client.client_id for client in clients.values() if not client.first_party]
     assert all(not problem.warning for problem in read_file(ROOT / "clients.yaml", environ, loopback=False).problems)
     assert read_file(ROOT / "clients.yaml", environ, loopback=False).errors
+
+
+def test_the_manual_explains_every_setting() -> None:
+    manual = (ROOT / "docs" / "operators" / "add-client.md").read_text()
+    explained = set(
+        re.findall(r"`([a-z_]+)`", " ".join(line for line in manual.splitlines() if line.startswith("| `")))
+    )
+    assert set(Client.model_fields) - {"client_id"} <= explained

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from idp.errors import OperatorError
 from idp.keys import create_keys, read_ring
 
 HOUR = 3_600
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -212,3 +214,14 @@ def test_an_operators_error_is_one_message_and_no_traceback(config: Config) -> N
     assert ended.returncode == 1 and ended.stdout == ""
     assert ended.stderr.startswith(f"idp: {config.keys}: others on this machine can get at it (mode 0755)")
     assert f"chmod 700 {config.keys}" in ended.stderr and "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("page", ["rotate-keys.md", "add-client.md"])
+def test_every_command_of_the_manual_exists(page: str) -> None:
+    manual = (ROOT / "docs" / "operators" / page).read_text()
+    commands = re.findall(r"\bidp ((?:keys|clients) [a-z-]+)((?: --[a-z-]+)*)", manual.replace("\\\n   ", ""))
+    assert commands
+    for words, options in commands:
+        helped = CliRunner().invoke(idp, [*words.split(), "--help"])
+        assert helped.exit_code == 0, words
+        assert all(option in helped.output for option in options.split()), words + options
