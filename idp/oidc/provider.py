@@ -62,8 +62,16 @@ class Metadata(ProviderConfigurationResponse):  # type: ignore[misc]  # oic is u
 pyop.provider.ProviderConfigurationResponse = Metadata  # its constructor takes the class from there
 
 
+def _switched_off(*_: object, **__: object) -> None:
+    """What pyop would do with a raw request, a registration or a logout: ours does it instead (P-02, P-03, P-13, P-20, P-26)."""
+    raise NotImplementedError
+
+
 class Provider(pyop.provider.Provider):  # type: ignore[misc]  # pyop is untyped
     """The provider of one issuer. Times are seconds since 1970; ``random`` gives unpredictable bytes."""
+
+    parse_authentication_request = _verify_client_authentication = _switched_off
+    handle_client_registration_request = logout_user = do_post_logout_redirect = _switched_off
 
     def __init__(
         self,
@@ -209,9 +217,8 @@ class Provider(pyop.provider.Provider):  # type: ignore[misc]  # pyop is untyped
     ) -> tuple[AccessTokenResponse, Grant]:
         message = RefreshAccessTokenRequest().from_dict(request)
         _verify(message)
-        issued = self.state.use_refresh_token(
-            message["refresh_token"], message.get("scope", ()), client=client, now=now
-        )
+        scope = dict.fromkeys(filter(None, message.get("scope", ())))
+        issued = self.state.use_refresh_token(message["refresh_token"], scope, client=client, now=now)
         # No nonce: it belongs to the authentication that the first ID token reported (OpenID Connect Core 12.2).
         return self._token_response(issued, client, now, None), issued.grant
 

@@ -44,8 +44,8 @@ end
 
 local function grant_scope_within(wanted, granted)
   local known = {}
-  for word in string.gmatch(granted, '%S+') do known[word] = true end
-  for word in string.gmatch(wanted, '%S+') do
+  for word in string.gmatch(granted, '[^ ]+') do known[word] = true end
+  for word in string.gmatch(wanted, '[^ ]+') do
     if not known[word] then return false end
   end
   return true

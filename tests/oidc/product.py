@@ -6,6 +6,7 @@ The sign-in before the code is taken as done: a test says who holds the session 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import threading
@@ -208,6 +209,7 @@ class CountingStore(RedisStore):
 class Product:
     """The provider with everything around it, and requests to it as a product sends them."""
 
+    config: Config
     provider: Provider
     endpoints: Endpoints
     store: CountingStore
@@ -365,6 +367,12 @@ class Product:
         }
 
 
+@functools.cache
+def _ring(keys: Path) -> KeyRing:
+    """Loading and checking keys takes half a second: once for all tests."""
+    return KeyRing(keys, 3600)
+
+
 @contextmanager
 def running_product(
     folder: Path, keys: Path, redis_url: str, clock: Callable[[], float], **settings: Any
@@ -377,7 +385,7 @@ def running_product(
     )
     (folder / "products.yaml").write_text(yaml, encoding="utf-8")
     config = Config(**{"issuer": ISSUER, "data": folder, "keys": keys, **settings})
-    ring = KeyRing(keys, config.jwks_max_age)
+    ring = _ring(keys)
     clients = Clients(folder / "products.yaml", {}, loopback=config.on_loopback, signable=ring.algorithms)
     jwks = JwksServer()
     with CountingStore(redis_url) as store:
@@ -395,7 +403,7 @@ def running_product(
             authorize=lambda _: None,
         )
         try:
-            yield Product(provider, endpoints, store, clients, attempts, jwks, clock)
+            yield Product(config, provider, endpoints, store, clients, attempts, jwks, clock)
         finally:
             attempts.close()
 

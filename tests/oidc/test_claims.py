@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 
@@ -60,7 +61,7 @@ def test_pairwise_subjects_belong_to_the_sector_that_was_registered() -> None:
     digest = hmac.digest(KEY, len("rp.example").to_bytes(4, "big") + b"rp.exampleaccount", hashlib.sha256)
 
     assert len(one) == 43
-    assert one == __import__("base64").urlsafe_b64encode(digest).rstrip(b"=").decode()
+    assert one == base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
     assert subject(_pairwise("rp.example", client_id="other"), "account", "public", KEY) == one
     assert subject(_pairwise("other.example"), "account", "public", KEY) != one
     assert subject(_pairwise("rp.example"), "account2", "public", KEY) != one

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from idp.errors import OAuthError
+from idp.machine import Request
+from idp.oidc.client_auth import ClientAuthentication
 from tests.oidc.product import (
     ES_KEY,
     ISSUER,
@@ -182,13 +186,10 @@ def test_tk_26_nobody_but_the_client_can_use_up_its_jti(product: Product) -> Non
 
 
 def test_tk_26_hmac_with_the_public_key_as_secret_is_refused(product: Product) -> None:
-    import hashlib
-    import hmac
-
     claims = {"iss": "J1", "sub": "J1", "aud": ISSUER, "jti": "x", "exp": int(product.now) + 60}
     signed = f"{encode(json.dumps({'alg': 'HS256', 'typ': 'JWT'}).encode())}.{encode(json.dumps(claims).encode())}"
     for secret in (RS_KEY.public_pem, json.dumps(RS_KEY.jwk).encode()):
-        forged = f"{signed}.{encode(hmac.digest(secret, signed.encode(), hashlib.sha256))}"
+        forged = f"{signed}.{encode(hmac.digest(secret, signed.encode(), 'sha256'))}"
         form = {**REFRESH, **product.assertion(), "client_assertion": forged}
         assert error(product.ask("POST", "/token", form)) == REFUSED
 
@@ -285,10 +286,6 @@ def test_a_strange_document_at_jwks_uri_is_no_accident(product: Product, documen
 
 
 def _by_uri(product: Product) -> tuple[Any, Later]:
-    from idp.errors import OAuthError
-    from idp.machine import Request
-    from idp.oidc.client_auth import ClientAuthentication
-
     later = Later()
     known = ClientAuthentication(ISSUER, product.clients, product.store, product.jwks, later)  # type: ignore[arg-type]  # as in product.py
 

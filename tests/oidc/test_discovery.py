@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from idp.keys import rotate
-from tests.oidc.product import ISSUER, Product, data, headers
+from tests.oidc.product import ISSUER, Product, data, headers, running_product
 
 DOCUMENTS = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
 
@@ -126,10 +127,6 @@ def test_documents_are_serialised_once_and_cost_no_round_trip(product: Product) 
 
 
 def test_a_new_key_is_published_without_a_restart(tmp_path: Any, made_once: Any, embedded: Any, clock: Any) -> None:
-    import shutil
-
-    from tests.oidc.product import running_product
-
     shutil.copytree(made_once / "keys", tmp_path / "keys")
     with running_product(tmp_path, tmp_path / "keys", embedded.url, clock) as product:
         before = product.ask("GET", "/jwks").body

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from idp.machine import MAX_BODY
+from idp.machine import MAX_BODY, wsgi_request
 from tests.oidc.product import ISSUER, SECRETS, Product, basic, data, error
 
 if TYPE_CHECKING:
@@ -55,8 +55,6 @@ def test_rs_08_about_any_other_token_the_answer_is_exactly_inactive(product: Pro
 
 
 def test_rs_08_more_than_any_request_of_ours_is_refused_before_it_is_read(product: Product) -> None:
-    from idp.machine import wsgi_request
-
     class Unread:
         def read(self, size: int) -> bytes:
             raise AssertionError("read")

@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import shutil
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from idp import grants
+from idp.attempts import drain, find_attempt, steps_of
+from idp.database import Database
 from idp.keys import is_signed, load_public_jwk
 from idp.machine import Request
 from tests import canaries
@@ -377,7 +381,8 @@ def test_tk_19_ended_grants_give_nothing(product: Product) -> None:
 def test_tk_20_a_refresh_narrows_the_scope_for_once_and_never_widens_it(product: Product) -> None:
     tokens = product.tokens(scope=OFFLINE)
 
-    assert error(product.refresh(tokens["refresh_token"], scope="openid profile")) == (400, "invalid_scope")
+    for wider in ("openid profile", "admin", "openid\temail", "openid\nemail", "OPENID"):
+        assert error(product.refresh(tokens["refresh_token"], scope=wider)) == (400, "invalid_scope")
     narrow = data(product.refresh(tokens["refresh_token"], scope="openid"))
     assert narrow["scope"] == "openid"
     assert product.introspect(narrow["access_token"])["scope"] == "openid"
@@ -462,22 +467,24 @@ def test_expired_codes_are_refused(product: Product, clock: Clock) -> None:
     assert error(product.redeem(late)) == (400, "invalid_grant")
 
 
-def test_the_steps_of_the_token_endpoint_stand_in_the_receipt(product: Product) -> None:
+def test_the_steps_of_the_token_endpoint_stand_in_the_receipt(
+    product: Product, made_once: Path, tmp_path: Path
+) -> None:
     code = product.code(receipt="AAAA-AAAA")
     product.redeem(code)
     product.redeem(code)
     product.attempts.flush()
-    steps = [
-        step
-        for _, (_, parcel) in product.store.command("XRANGE", "attempts", "-", "+")
-        for step in json.loads(parcel)
-        if step["code"] == "AAAA-AAAA"
-    ]
+    shutil.copy(made_once / "idp.sqlite", tmp_path)
+    database = Database(product.config)
+    drain(product.store, database)
 
-    assert [(step["name"], step["reason"], step["client_id"]) for step in steps] == [
-        ("token_issued", None, "C1"),
-        ("token_refused", "code_used", "C1"),
-    ]
+    with database.reading() as db:
+        steps = [(step.name, step.reason) for step in steps_of(db, "AAAA-AAAA")]
+        attempt = find_attempt(db, "AAAA-AAAA")
+        assert attempt is not None
+        assert (attempt.client_id, attempt.account_id) == ("C1", product.session.account_id)
+    assert steps == [("token_issued", None), ("token_refused", "code_used")]
+    database.close()
 
 
 def test_a_disabled_client_is_unknown(product: Product) -> None:
