@@ -5,7 +5,7 @@ Identifiers of people are random and permanent; secrets stand here only as hashe
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -23,7 +23,7 @@ class Table(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {dict[str, Any]: JSON, list[str]: JSON}
 
 
 class Account(Table):
@@ -146,7 +146,8 @@ class Revocation(Table):
     __table_args__ = (Index("ix_revocations_open", "done_at", "id"),)
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
-    kind: Mapped[str] = mapped_column(String(32))  # account (sessions and grants), consent (one client), person (claims changed)
+    # account (sessions and grants end), consent (those of one client), person (claims have changed)
+    kind: Mapped[str] = mapped_column(String(32))
     account_id: Mapped[str] = mapped_column(String(32))
     client_id: Mapped[str | None] = mapped_column(String(128))
     created_at: Mapped[int] = mapped_column(BigInteger)

@@ -7,6 +7,7 @@ from html import unescape
 from urllib.parse import urljoin
 
 import requests
+
 from tests import canaries
 from tests.journey import PASSWORD
 from tests.running import Provider

@@ -103,6 +103,9 @@ def _warm_up() -> None:
     """Import what workers need before they are forked, so that they share its memory."""
     import idp.app
     import idp.worker  # noqa: F401 imported for its effect on what the fork shares
+    from idp.accounts.devices import describe_agent
+
+    describe_agent("Mozilla/5.0")  # its tables are loaded by the first call
 
 
 def _answer_requests(config: Config, host: str, port: int) -> None:

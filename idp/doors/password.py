@@ -12,6 +12,7 @@ from idp.accounts import devices
 from idp.accounts.identity import Identity, canonical_email
 from idp.accounts.passwords import check_password, find_credentials, store_rehash
 from idp.attempts import Step
+from idp.errors import IdpError
 from idp.login.finish import finish
 from idp.login.journey import find_pending, show
 from idp.login.pending import Pending
@@ -31,7 +32,6 @@ def ask_password() -> Response:
 @bp.post("/login/password")
 def take_password() -> Response:
     """Check the password; on success the journey goes on, else the same page says what to do."""
-    here = parts()
     username = request.form.get("username", "").strip()
     pending = find_pending(request.form.get("p", ""))
     try:
@@ -65,7 +65,11 @@ def check(email: str, password: str, pending: Pending) -> Identity | int | None:
             pending.receipt, Step.throttled, reason="throttled", door="password", email=email, wait=ticket.wait
         )
         return ticket.wait
-    checked = check_password(credentials, password, here.hasher)
+    try:
+        checked = check_password(credentials, password, here.hasher)
+    except IdpError:  # it was never looked at: too long, or too many are waiting
+        throttle.give_back(here.store, ticket, here.clock())
+        raise
     here.attempts.step(
         pending.receipt,
         Step.password_checked,

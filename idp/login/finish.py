@@ -39,12 +39,13 @@ def finish(pending: Pending, identity: Identity, *, kept: bool) -> Response:
     """
     here = parts()
     device = cookies.find(cookies.DEVICE) or base64.urlsafe_b64encode(here.random(32)).rstrip(b"=").decode()
+    agent = devices.describe_agent(request.headers.get("User-Agent", ""))
     previous = visitor()
     with here.database.transaction() as db:
         account = _account(db, identity, pending)
         stranger = [previous] if previous is not None and previous.account_id != account.id else []
         queue_logout_notices(db, here.store, stranger, here.clients, here.clock())
-        session, cookie = _open(db, account, identity, previous, kept=kept, device=device)
+        session, cookie = _open(db, account, identity, previous, kept=kept, device=device, agent=agent)
     end_sessions(here.store, stranger)
     here.attempts.step(pending.receipt, Step.session_opened, account_id=account.id, amr=" ".join(identity.methods))
     response = _go_on(pending, session)
@@ -72,11 +73,17 @@ def _account(db: Transaction, identity: Identity, pending: Pending) -> Account:
 
 
 def _open(
-    db: Transaction, account: Account, identity: Identity, previous: Session | None, *, kept: bool, device: str
+    db: Transaction,
+    account: Account,
+    identity: Identity,
+    previous: Session | None,
+    *,
+    kept: bool,
+    device: str,
+    agent: str,
 ) -> tuple[Session, str]:
     here = parts()
     now = here.clock()
-    agent = devices.describe_agent(request.headers.get("User-Agent", ""))
     devices.note_sign_in(
         db,
         account,

@@ -29,9 +29,11 @@ RESPONSE_MODES = ("query", "form_post")
 
 # Parameters that we know. Any other is ignored, as OpenID Connect Core 3.1.2.1 demands.
 KNOWN = frozenset(
-    "client_id redirect_uri response_type response_mode scope state nonce code_challenge code_challenge_method prompt "
-    "max_age acr_values login_hint id_token_hint ui_locales claims_locales claims display request request_uri "
-    "registration".split()
+    {
+        *("client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce"),
+        *("code_challenge", "code_challenge_method", "prompt", "max_age", "acr_values", "claims", "display"),
+        *("login_hint", "id_token_hint", "ui_locales", "claims_locales", "request", "request_uri", "registration"),
+    }
 )
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}\Z")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from idp.login.next_step import AskConsent, AskLogin, Asked, Holder, Issue, Progress, Refuse, Step, next_step
+
+from idp.login.next_step import AskConsent, Asked, AskLogin, Holder, Issue, Progress, Refuse, Step, next_step
 
 NOW = 1_000_000.0
 SCOPES = ("openid", "email")

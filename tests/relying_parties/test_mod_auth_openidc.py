@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 import requests
 import trustme
+
 from idp.clients import hash_secret
 from tests import canaries
 from tests.backends import free_port, wait_until

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.needs import program
 from tests.registrations import SECRET
 from tests.running import Provider, running_provider
