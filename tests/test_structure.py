@@ -45,7 +45,8 @@ HOMES = {
     "rich": ("idp.cli.",),
     "click": ("idp.cli.",),
 }
-# Names that only one file may use: the SQL engine, tables, the environment.
+# Names that only one file may use: the SQL engine, tables, the environment, and grants, so that every authorization and token
+# request passes our subclass of pyop's Provider.
 NAMES = {
     "create_engine": ("idp.database", "idp.migrations."),
     "sessionmaker": ("idp.database",),
@@ -53,6 +54,10 @@ NAMES = {
     "mapped_column": ("idp.models",),
     "os.environ": ("idp.config",),
     "os.getenv": ("idp.config",),
+    "open_grant": ("idp.oidc.codes_and_tokens",),
+    "redeem_code": ("idp.oidc.codes_and_tokens",),
+    "rotate_refresh": ("idp.oidc.codes_and_tokens",),
+    "GrantState": ("idp.oidc.provider",),
 }
 # Companions import Flask but serve no URL; a new one is a decision.
 COMPANIONS = {
