@@ -189,17 +189,17 @@ def _in_threads(count: int, work: Callable[[], Any]) -> list[Any]:
         return [job.result() for job in [pool.submit(start) for _ in range(count)]]
 
 
-def _in_processes(count: int, work: Callable[[], Any]) -> list[Any]:
+def _in_processes(count: int, work: Callable[[], Any], meanwhile: Callable[[], object] = lambda: None) -> list[Any]:
     fork = multiprocessing.get_context("fork")
     answers = fork.SimpleQueue()
-    processes = [fork.Process(target=lambda: answers.put(work())) for _ in range(count)]
+    processes = [fork.Process(target=lambda: answers.put(work()), daemon=True) for _ in range(count)]
     for process in processes:
         process.start()
-    results = [answers.get() for _ in processes]
+    meanwhile()
     for process in processes:
         process.join()
         assert process.exitcode == 0
-    return results
+    return [answers.get() for _ in processes]
 
 
 # --- a Redis that does not work --------------------------------------------------------------------------------------
@@ -569,26 +569,15 @@ def test_a_command_alone_has_a_server_for_its_duration(tmp_path: Path) -> None:
 
 def test_many_commands_at_once_and_a_provider_that_starts_meanwhile_all_succeed(tmp_path: Path) -> None:
     config = config_for(tmp_path)
+    started: list[subprocess.Popen[str]] = []
 
-    def run_command() -> str:
+    def run_command() -> int:
         with connect(config) as store:
-            return str(store.command("INCR", "commands"))
+            return int(store.command("INCR", "commands"))
 
-    def run_provider() -> str:
-        with EmbeddedServer.start(tmp_path), open_store(config) as store:
-            return str(store.command("INCR", "commands"))
-
-    fork = multiprocessing.get_context("fork")
-    answers = fork.SimpleQueue()
-    processes = [
-        fork.Process(target=lambda work=work: answers.put(work()))
-        for work in (run_command, run_command, run_provider, run_command)
-    ]
-    for process in processes:
-        process.start()
-    assert sorted(answers.get() for _ in processes) == ["1", "2", "3", "4"]
-    for process in processes:
-        process.join()
+    assert sorted(_in_processes(4, run_command, meanwhile=lambda: started.append(owner(tmp_path)))) == [1, 2, 3, 4]
+    assert _in_processes(1, run_command) == [5]
+    end(*started)
 
 
 @NEEDS_REDIS
