@@ -33,7 +33,9 @@ def test_every_file_of_the_provider_is_on_the_map_once() -> None:
 
 def test_no_other_page_says_where_files_of_the_provider_are() -> None:
     pages = [page for page in DOCS.rglob("*.md") if page.name != "map.md"]
-    found = [(page.name, path) for page in pages for path in re.findall(r"\bidp/[\w/]+\.(?:py|lua)\b", page.read_text())]
+    found = [
+        (page.name, path) for page in pages for path in re.findall(r"\bidp/[\w/]+\.(?:py|lua)\b", page.read_text())
+    ]
     assert found == []
 
 
