@@ -41,6 +41,7 @@ from idp.oidc.discovery import metadata
 from idp.oidc.request_checks import CheckedRequest
 from idp.redis_store import RedisStore
 
+TOKEN_PARAMETERS = ("grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope")
 MAX_HINT = 8192  # characters of an id_token_hint
 ID_TOKEN = "JWT"  # noqa: S105 a JWS `typ`, not a secret. No other JWT of ours has it, so no other passes for an ID token.
 
@@ -201,8 +202,7 @@ class Provider(pyop.provider.Provider):  # type: ignore[misc]  # pyop is untyped
         self, request: Mapping[str, str], client: Client, now: float
     ) -> tuple[AccessTokenResponse, Grant]:
         # A missing redirect_uri or verifier spends the code like a wrong one (TK-05, TK-07), so it is not refused here.
-        message = AccessTokenRequest(**{"redirect_uri": "absent", **request})
-        _verify(message)
+        message = _read(AccessTokenRequest, {"redirect_uri": "absent", **request})
         issued = self.state.exchange_code_for_token(
             message["code"],
             client=client,
@@ -215,8 +215,7 @@ class Provider(pyop.provider.Provider):  # type: ignore[misc]  # pyop is untyped
     def _do_token_refresh(
         self, request: Mapping[str, str], client: Client, now: float
     ) -> tuple[AccessTokenResponse, Grant]:
-        message = RefreshAccessTokenRequest().from_dict(request)
-        _verify(message)
+        message = _read(RefreshAccessTokenRequest, request)
         scope = dict.fromkeys(filter(None, message.get("scope", ())))
         issued = self.state.use_refresh_token(message["refresh_token"], scope, client=client, now=now)
         # No nonce: it belongs to the authentication that the first ID token reported (OpenID Connect Core 12.2).
@@ -309,8 +308,11 @@ class Provider(pyop.provider.Provider):  # type: ignore[misc]  # pyop is untyped
         return self.clients.find(access.grant.client_id) if access is not None else None
 
 
-def _verify(message: Any) -> None:
+def _read(kind: type[Any], request: Mapping[str, str]) -> Any:
+    """The parameters that we know as a message of pyop's; it never sees a name that the sender made up (P-19)."""
+    message = kind().from_dict({name: request[name] for name in TOKEN_PARAMETERS if name in request})
     try:
         message.verify()
     except MessageException:  # its text repeats what was sent (P-29)
         raise OAuthError("invalid_request", "A required parameter is missing.", reason="parameter_missing") from None
+    return message

@@ -553,6 +553,7 @@ _NAMES = st.sampled_from(
         "access_token",
         "client_assertion",
         "client_assertion_type",
+        *("self", "cls", "lax", "a#b#c", "__class__", "scope#fr"),
         "state",
         "x",
     ]

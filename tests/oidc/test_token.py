@@ -129,6 +129,24 @@ def test_wrong_requests_get_the_error_of_rfc_6749(
     assert error(product.token(form)) == (status, code)
 
 
+@pytest.mark.parametrize("name", ["self", "lax", "code#fr", "a#b#c", "__class__", "client_id#x", "state"])
+def test_a_parameter_that_we_do_not_know_is_ignored(product: Product, name: str) -> None:
+    form = {
+        "grant_type": "authorization_code",
+        "code": product.code(),
+        "redirect_uri": "https://rp1.example/cb",
+        "code_verifier": VERIFIER,
+        name: "x",
+    }
+    assert product.token(form).status == 200
+
+
+def test_claims_of_every_type_can_stand_in_the_id_token(product: Product) -> None:
+    told = claims(product.tokens(claims={"id_token": dict.fromkeys(PERSON)})["id_token"])
+
+    assert {name: told[name] for name in PERSON} == PERSON
+
+
 def test_a_client_may_use_only_its_grant_types(product: Product) -> None:
     refused = product.token({"grant_type": "refresh_token", "refresh_token": "x"}, "NO")
 
@@ -278,6 +296,18 @@ def test_tk_09_a_secret_of_any_characters_works_form_encoded(product: Product) -
     # Not encoded: never accepted, whatever the library meant.
     for ambiguous in (secret, secret.replace(" ", "+"), secret.replace(" ", "%20")):
         assert error(product.ask("POST", "/token", form, _header(f"ES:{ambiguous}"))) == (401, "invalid_client")
+
+
+def test_tk_03_an_attack_is_worth_a_warning(product: Product, caplog: pytest.LogCaptureFixture) -> None:
+    tokens = product.tokens(scope=OFFLINE, receipt="AAAA-AAAA")
+    product.refresh(tokens["refresh_token"], "C2")
+    product.redeem(product.code("C1", receipt="BBBB-BBBB"), "C2")
+    warnings = [record.msg for record in caplog.records if record.name == "idp.oidc.token"]
+
+    assert [(one["event"], one["reason"], one["client_id"], one["receipt"]) for one in warnings] == [
+        ("grant_attacked", "refresh_foreign", "C2", "AAAA-AAAA"),
+        ("grant_attacked", "code_foreign", "C2", "BBBB-BBBB"),
+    ]
 
 
 def test_tk_12_what_is_no_plain_form_is_refused_quickly(product: Product) -> None:
