@@ -50,6 +50,9 @@ from idp.errors import OperatorError, Unavailable
 TIMEOUT = 2.0  # seconds to connect, and to wait for an answer
 PATIENCE = 10.0  # seconds to wait for another process to leave the data folder
 LOADING = 60.0  # seconds that the embedded server may take to read its data
+RESTART = (
+    0.5  # seconds before a dead server is started again: soon, yet no tight loop where it cannot live (a full disk)
+)
 SOCKET = "server.sock"
 LONGEST_SOCKET_PATH = 107  # bytes: sun_path of Linux without its final NUL
 
@@ -398,7 +401,7 @@ class EmbeddedServer:
             self._server.wait()
             if not self._answered:
                 return
-            if not self._stopping.wait(0.1):  # not in a tight loop when it cannot live
+            if not self._stopping.wait(RESTART):
                 log.error("embedded_server_restarted", exit_code=self._server.returncode)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
