@@ -120,3 +120,8 @@ def canaries() -> Iterator[None]:
     found = find(_registered, folder())
     if found:
         pytest.fail("secrets in our output:\n" + "\n".join(found), pytrace=False)
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind: what was shown may hold what was found."""
+    _folder.cleanup()

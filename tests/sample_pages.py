@@ -59,12 +59,12 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         "login/start.html",
         lambda x: _login(x, username=x("carol@"), problem="login.email_malformed", receipt=x(RECEIPT)),
     ),
-    "password": ("login/password.html", lambda x: _login(x, wait=None)),
+    "password": ("login/password.html", lambda x: _login(x, wait=None, keep=False)),
     "password-wrong": (
         "login/password.html",
-        lambda x: _login(x, problem="login.password_wrong", receipt=x(RECEIPT), wait=None),
+        lambda x: _login(x, problem="login.password_wrong", receipt=x(RECEIPT), wait=None, keep=True),
     ),
-    "password-wait": ("login/password.html", lambda x: _login(x, client=_bare_client(x), receipt=x(RECEIPT), wait=75)),
+    "password-wait": ("login/password.html", lambda x: _login(x, client=_bare_client(x), receipt=x(RECEIPT), wait=75, keep=False)),
     "consent": (
         "login/consent.html",
         lambda x: {"p": x("p1"), "client": _bare_client(x), "email": x("carol@example.org"), "scopes": SCOPES},
