@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,7 +28,7 @@ from idp.models import Attempt, OutboxMail
 from idp.outbox import MAILS
 from idp.redis_store import open_store
 from tests import canaries
-from tests.backends import RealPostgres, RealRedis, free_port, running_postgres, running_redis, wait_until
+from tests.backends import RealPostgres, RealRedis, running_postgres, running_redis, wait_until
 from tests.fakes.mail_server import MailServer, mail_server
 from tests.registrations import REFERENCES
 
@@ -116,7 +117,6 @@ def test_two_workers_survive_what_fails_recover_and_stop_when_told(
 ) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    port = free_port()
     environ = {
         "IDP_ISSUER": config.issuer,
         "IDP_DATA": str(config.data),
@@ -127,7 +127,7 @@ def test_two_workers_survive_what_fails_recover_and_stop_when_told(
         **redis.environ,
     }
     with ExitStack() as stack:
-        server = stack.enter_context(mail_server(authority, port=port))
+        server = stack.enter_context(mail_server(authority))
         environ |= server.environ
         background = Background(environ, "idp-worker")
         stack.callback(background.end)
@@ -176,13 +176,17 @@ def test_two_workers_survive_what_fails_recover_and_stop_when_told(
         assert all(mail.encrypted and mail.user for mail in server.received)
 
     with ExitStack() as stack:
-        # The mail server away, then back: the mail was tried, and comes again.
+        # The mail server away, then back: the mail was tried, and comes again. Its port is kept, so that nobody takes it.
+        kept = stack.enter_context(socket.socket())
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", server.port))
         background = Background(environ, "idp-worker-without-mail-server")
         stack.callback(background.end)
         background.queue("late@example.org")
         wait_until(lambda: background.answer("late@example.org") != "", "a mail is tried while its server is away")
         assert background.answer("late@example.org").startswith("connect: ")
-        server = stack.enter_context(mail_server(authority, port=port))
+        kept.close()
+        server = stack.enter_context(mail_server(authority, port=server.port))
         with background.database.transaction() as db:
             [number] = db.scalars(select(OutboxMail.id).where(OutboxMail.recipient == "late@example.org"))
             assert MAILS.retry(db, [number], time.time()) == [number]

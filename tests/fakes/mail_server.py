@@ -57,7 +57,6 @@ class MailServer:
     port: int = 0
     received: list[Received] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
-    connections: int = 0
     answers: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -66,13 +65,6 @@ class MailServer:
         return {"IDP_SMTP": f"localhost:{self.port}", "IDP_SMTP_USER": USER, "IDP_SMTP_PASSWORD": PASSWORD}
 
     # --- what aiosmtpd calls -----------------------------------------------------------------------------------------
-
-    async def handle_EHLO(
-        self, server: SMTP, session: Session, envelope: Envelope, name: str, lines: list[str]
-    ) -> list[str]:
-        self.connections += session.ssl is None
-        session.host_name = name
-        return lines
 
     async def handle_MAIL(
         self, server: SMTP, session: Session, envelope: Envelope, sender: str, options: list[str]
