@@ -28,6 +28,7 @@ MAX_HEADERS = 64 * 1024  # bytes of a request line and its headers
 @click.command("serve")
 def serve_command() -> None:
     """Run the provider until it is told to stop (SIGTERM or Ctrl-C)."""
+    from idp.cli.operator_audit import record_acts
     from idp.keys import create_keys, refuse_optimised_python
     from idp.logs import configure
 
@@ -39,10 +40,12 @@ def serve_command() -> None:
     host, port = _listening_address(config)
     _must_be_free(host, port)
     clients = _read_clients(config)
-    create_keys(config.keys, clients.algorithms(), time.time())
+    made = create_keys(config.keys, clients.algorithms(), time.time())
     embedded = _start_store(config)
     try:
         _prepare_database(config)
+        if made:
+            record_acts(config, *(("keys_created", {"alg": alg}) for alg in made))
         _warm_up()
         worker = multiprocessing.get_context("fork").Process(
             target=_work, args=(config, os.getpid()), name="idp-worker"
