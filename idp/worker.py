@@ -1,6 +1,6 @@
 """The background work of one process: each job in threads of its own, so that none waits for another.
 
-A failing job (SQL, Redis or a server away) is logged once, tried again within seconds, and logged again when it works.
+A failing job (SQL, Redis or a server away) is logged once, comes again at its usual pace, and is logged when it works.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-LONGEST_PAUSE = 4.0  # seconds after failures: a suspension must take effect within five
 STOP_SECONDS = 8.0
 DAY = 86400
 ROWS_PER_PRUNING = 500
@@ -82,7 +81,7 @@ class Worker:
                     log.info("worker.job_recovered", job=job.name, failures=failures)
                 failures, said = 0, ""
             if not more:
-                stop.wait(min(job.every * 2 ** min(failures, 10), max(job.every, LONGEST_PAUSE)))
+                stop.wait(job.every)
 
 
 def prune(database: Database, now: float) -> bool:

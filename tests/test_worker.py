@@ -16,7 +16,7 @@ from idp.config import Config
 from idp.database import Database
 from idp.errors import Unavailable
 from idp.models import Account, Attempt, AttemptStep, LogoutNotice, MailedLink, OutboxMail, Revocation, Table
-from idp.worker import DAY, LONGEST_PAUSE, ROWS_PER_PRUNING, Job, Worker, prune
+from idp.worker import DAY, ROWS_PER_PRUNING, Job, Worker, prune
 
 NOW = 1_800_000_000
 
@@ -151,10 +151,6 @@ def test_what_is_at_work_may_end_when_the_worker_stops() -> None:
     thread.join(20)
     assert not thread.is_alive() and ended.is_set()
     assert time.monotonic() - began < 7  # nobody rests for an hour
-
-
-def test_a_suspension_takes_effect_within_five_seconds_also_after_failures() -> None:
-    assert LONGEST_PAUSE < 5
 
 
 def add(database: Database, *rows: Table) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import secrets
 import signal
@@ -20,12 +21,14 @@ import trustme
 from sqlalchemy import select
 
 from idp.attempts import Attempts, Step
+from idp.cli.worker_command import jobs
 from idp.config import Config, read_config
 from idp.database import Database
 from idp.keys import KeyRing
 from idp.mail import Sealer, queue_mail
 from idp.models import Attempt, OutboxMail
 from idp.outbox import MAILS
+from idp.parts import Parts
 from idp.redis_store import open_store
 from tests import canaries
 from tests.backends import RealPostgres, RealRedis, running_postgres, running_redis, wait_until
@@ -213,3 +216,10 @@ def test_a_worker_that_cannot_work_says_why(config: Config) -> None:
     assert "IDP_SMTP: must be host:port, such as smtp.example.com:587." in done.stderr
     assert done.stderr.splitlines()[-1] == "All settings: docs/settings.md"
     assert "Traceback" not in done.stderr
+
+
+def test_what_must_take_effect_within_five_seconds_is_looked_at_every_second(parts: Parts) -> None:
+    paces = {job.name: job.every for job in jobs(parts)}
+    assert paces == {"revocations": 1.0, "attempts": 1.0, "logout": 1.0, "prune": 3600.0}
+    mailing = dataclasses.replace(parts, config=parts.config.model_copy(update={"smtp": "localhost:9"}))
+    assert [job.name for job in jobs(mailing)][-1] == "mail"
