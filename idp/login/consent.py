@@ -28,7 +28,7 @@ def ask_consent() -> Response:
         return go("/login", p=handle)
     pending = find_pending(handle, asked=session.key)
     here.attempts.step(pending.receipt, Step.consent_asked, client_id=pending.client_id, account_id=session.account_id)
-    return show("login/consent.html", pending, email=session.email, scopes=pending.scopes)
+    return show("login/consent.html", pending, locale=session.locale, email=session.email, scopes=pending.scopes)
 
 
 @bp.post("/consent")

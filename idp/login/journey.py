@@ -24,13 +24,14 @@ def find_pending(handle: str, **notes: str) -> Pending:
     return pending
 
 
-def show(template: str, pending: Pending, status: int = 200, **values: Any) -> Response:
-    """A page on the way: with the product's face, in the language that the product asked for."""
+def show(template: str, pending: Pending, status: int = 200, *, locale: str | None = None, **values: Any) -> Response:
+    """A page on the way: with the product's face, in the language that the product asked for, else the person's
+    (``locale``), if we know who it is."""
     client = parts().clients.find(pending.client_id)
     return render_page(
         template,
         status,
-        language=pending.ui_locales,
+        language=pending.ui_locales or locale,
         # A form of this page may end, redirect by redirect, at the product.
         form_targets=client.redirect_uris if client else (),
         p=pending.handle,

@@ -69,7 +69,7 @@ def ask() -> Response:
     session = visitor()
     return render_page(
         "oidc/logout_confirm.html",
-        language=wanted.ui_locales,
+        language=wanted.ui_locales or (session.locale if session else None),
         form_targets=(wanted.redirect_uri,) if wanted.redirect_uri else (),
         client=wanted.client,
         email=session.email if session else None,
