@@ -193,6 +193,16 @@ class JwksServer:
         return self.document
 
 
+class Ticks:
+    """Monotonic seconds that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class CountingStore(RedisStore):
     """A store that counts its round trips, of all threads."""
 
@@ -214,10 +224,10 @@ class Product:
     endpoints: Endpoints
     store: CountingStore
     clients: Clients
+    ticks: Ticks
     attempts: Attempts
     jwks: JwksServer
     clock: Callable[[], float]
-    moved: float = 0.0
     session: Session = field(init=False)
 
     def __post_init__(self) -> None:
@@ -386,7 +396,8 @@ def running_product(
     (folder / "products.yaml").write_text(yaml, encoding="utf-8")
     config = Config(**{"issuer": ISSUER, "data": folder, "keys": keys, **settings})
     ring = _ring(keys)
-    clients = Clients(folder / "products.yaml", {}, loopback=config.on_loopback, signable=ring.algorithms)
+    ticks = Ticks()
+    clients = Clients(folder / "products.yaml", {}, loopback=config.on_loopback, signable=ring.algorithms, clock=ticks)
     jwks = JwksServer()
     with CountingStore(redis_url) as store:
         store.command("FLUSHDB")
@@ -403,7 +414,7 @@ def running_product(
             authorize=lambda _: None,
         )
         try:
-            yield Product(config, provider, endpoints, store, clients, attempts, jwks, clock)
+            yield Product(config, provider, endpoints, store, clients, ticks, attempts, jwks, clock)
         finally:
             attempts.close()
 

@@ -19,6 +19,7 @@ from tests.oidc.product import (
     SECRETS,
     ClientKey,
     Product,
+    Ticks,
     basic,
     encode,
     error,
@@ -231,16 +232,6 @@ def test_a_client_of_another_method_cannot_use_an_assertion(product: Product) ->
 # --- keys at an address -------------------------------------------------------------------------------------------------
 
 
-class Later:
-    """Monotonic time that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_keys_at_jwks_uri_are_kept_and_read_again_for_an_unknown_kid(product: Product, clock: Clock) -> None:
     old, new = ClientKey("ES256", "old"), ClientKey("ES256", "new")
     authenticate, later = _by_uri(product)
@@ -285,8 +276,8 @@ def test_a_strange_document_at_jwks_uri_is_no_accident(product: Product, documen
     assert authenticate(ClientKey("ES256", "k")) == "refused"
 
 
-def _by_uri(product: Product) -> tuple[Any, Later]:
-    later = Later()
+def _by_uri(product: Product) -> tuple[Any, Ticks]:
+    later = Ticks()
     known = ClientAuthentication(ISSUER, product.clients, product.store, product.jwks, later)  # type: ignore[arg-type]  # as in product.py
 
     def authenticate(key: ClientKey) -> str:
