@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import closing
 
 import click
@@ -11,7 +12,7 @@ from idp.config import Config
 from idp.errors import Unavailable
 
 
-def record_acts(config: Config, *acts: tuple[str, dict[str, str | int | bool]]) -> None:
+def record_acts(config: Config, *acts: tuple[str, Mapping[str, str | int | bool]]) -> None:
     """Record what was just done. Keys must be movable while SQL is down, so failing to record is said and no error.
 
     :param acts: each the name of a member of ``audit.Event``, and its facts.
