@@ -1,18 +1,19 @@
 """``idp serve``: the provider. One process owns the embedded server and watches; workers answer; one more does the
-background work. All of them end together, however the first one ends."""
+background work. All of them end together, however the first one ends; one that dies alone is started again."""
 
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
 import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from multiprocessing.context import ForkProcess
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from idp.redis_store import EmbeddedServer
 
 MAX_HEADERS = 64 * 1024  # bytes of a request line and its headers
+WORK_STOPS = 10.0  # seconds: a little more than the background work allows itself to end what it is doing
 
 
 @click.command("serve")
@@ -47,15 +49,8 @@ def serve_command() -> None:
         if made:
             record_acts(config, *(("keys_created", {"alg": alg}) for alg in made))
         _warm_up()
-        worker = multiprocessing.get_context("fork").Process(
-            target=_work, args=(config, os.getpid()), name="idp-worker"
-        )
-        worker.start()
-        try:
+        with _BackgroundWork(config):
             _answer_requests(config, host, port)
-        finally:
-            worker.terminate()
-            worker.join(10)
     finally:
         if embedded is not None:
             embedded.stop()
@@ -146,7 +141,60 @@ def load_application(config: Config, parent: int) -> Callable[..., Any]:
     return create_app(parts)
 
 
+class _BackgroundWork:
+    """The background work, in a process of its own that is started again when it dies before us."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._turn = threading.Lock()  # between starting the process and stopping it
+        self._stopping = threading.Event()
+        self._first = threading.Event()
+        self._process = self._next()
+        # The death signal follows the thread that forked, so one thread forks always and lives until the end.
+        self._keeper = threading.Thread(target=self._keep, name="background-work", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._keeper.start()
+        self._first.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        with self._turn:
+            if self._process.is_alive():
+                self._process.terminate()
+        self._keeper.join(WORK_STOPS)
+        if self._keeper.is_alive():
+            self._process.kill()
+            self._keeper.join()
+
+    def _next(self) -> ForkProcess:
+        return ForkProcess(target=_work, args=(self._config, os.getpid()), name="idp-worker")
+
+    def _keep(self) -> None:
+        import structlog
+
+        log = structlog.get_logger(__name__)
+        while True:
+            with self._turn:
+                if self._stopping.is_set():
+                    return
+                self._process = self._next()
+                try:
+                    self._process.start()
+                except OSError as error:  # no memory for another process: perhaps later
+                    log.error("background_work_not_started", error=error.strerror)
+                else:
+                    self._first.set()
+            if self._process.pid is not None:
+                self._process.join()
+            if self._stopping.wait(1):  # not in a tight loop when it cannot live
+                return
+            log.error("background_work_restarted", exit_code=self._process.exitcode)
+
+
 def _work(config: Config, parent: int) -> None:
+    os.setsid()  # Ctrl-C is for our parent, who ends us after the last request
     end_with_parent(parent)
     from idp.cli.worker_command import run_worker
     from idp.logs import configure
@@ -157,6 +205,8 @@ def _work(config: Config, parent: int) -> None:
 
 def end_with_parent(parent: int) -> None:
     """Ask the kernel to end this process with ``parent``. Linux only; elsewhere a stop by signal still ends all."""
+    # Until somebody sets its own handler here, the one that the fork has from its parent would swallow the signal.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform != "linux":
         return
     death_signal = 1  # PR_SET_PDEATHSIG
