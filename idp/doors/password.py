@@ -102,5 +102,13 @@ def check(email: str, password: str, pending: Pending) -> Identity | int | None:
 def _page(
     pending: Pending, username: str, *, problem: str | None = None, wait: int | None = None, status: int = 200
 ) -> Response:
-    receipt = pending.receipt if problem or wait else None
-    return show("login/password.html", pending, status, username=username, problem=problem, wait=wait, receipt=receipt)
+    return show(
+        "login/password.html",
+        pending,
+        status,
+        username=username,
+        problem=problem,
+        wait=wait,
+        receipt=pending.receipt if problem or wait else None,
+        keep=request.form.get("keep") == "yes",
+    )
