@@ -55,13 +55,10 @@ class Step(StrEnum):
     request_received = auto()
     request_refused = auto()
     session_used = auto()
-    login_asked = auto()
-    door_chosen = auto()
     password_checked = auto()
     throttled = auto()
     account_decision = auto()
     session_opened = auto()
-    mail_queued = auto()
     consent_asked = auto()
     consent_given = auto()
     consent_denied = auto()
@@ -69,7 +66,6 @@ class Step(StrEnum):
     token_issued = auto()
     token_refreshed = auto()
     token_refused = auto()
-    token_revoked = auto()
     logout_asked = auto()
     signed_out = auto()
     page_failed = auto()
@@ -128,12 +124,7 @@ FACTS: dict[str, Callable[[str], str]] = {
     "email": mask_email,
     "address": mask_address,
     "redirect_uri": mask_uri,
-    **dict.fromkeys(
-        ("acr", "agent", "amr", "detail", "error", "expected", "grant", "known_device", "language"), printable
-    ),
-    **dict.fromkeys(
-        ("mail", "max_age", "parameter", "path", "prompt", "received", "response_mode", "scope", "wait"), printable
-    ),
+    **dict.fromkeys(("amr", "detail", "known_device", "parameter", "received", "scope", "wait"), printable),
 }
 
 

@@ -38,7 +38,9 @@ def authorize() -> Response:
         checked = check_request(raw, here.clients)
     except RequestRefused as error:
         return _refused(error)
-    here.attempts.step(g.receipt, Step.request_received, client_id=checked.client.client_id)
+    here.attempts.step(
+        g.receipt, Step.request_received, client_id=checked.client.client_id, scope=" ".join(checked.scopes)
+    )
     return _proceed(checked, raw, None)
 
 
@@ -121,6 +123,8 @@ def _park(checked: CheckedRequest, raw: str, *, email: str) -> str:
 
 
 def _refused(error: RequestRefused) -> Response:
+    # What support needs to see in the commonest mistake of all; the receipt keeps it without its query.
+    wrong = {"redirect_uri": request.args.get("redirect_uri", "")} if error.parameter == "redirect_uri" else {}
     parts().attempts.step(
         g.receipt,
         Step.request_refused,
@@ -128,5 +132,6 @@ def _refused(error: RequestRefused) -> Response:
         outcome="failed",
         client_id=error.client.client_id if error.client else None,
         parameter=error.parameter,
+        **wrong,
     )
     return refuse(error, g.receipt)

@@ -54,6 +54,14 @@ def test_a_refused_request_shows_its_receipt(
     assert ("request_refused", reason) in steps
 
 
+def test_the_receipt_tells_which_address_was_not_registered_without_its_query(walker: Walker, parts: Parts) -> None:
+    code = code_on(walker.az(redirect_uri="https://rp1.example/cb/?token=abc"))
+    told(parts, code)
+    with parts.database.reading() as db:
+        facts = [step.facts for step in steps_of(db, code)]
+    assert {"parameter": "redirect_uri", "redirect_uri": "https://rp1.example/cb/?•••"} in facts
+
+
 def test_a_refusal_that_goes_to_the_product_has_a_receipt_too(walker: Walker, parts: Parts) -> None:
     assert walker.az(code_challenge_method="plain").status_code == 303
     parts.attempts.flush()
