@@ -22,6 +22,7 @@ class Asked:
     headers: dict[str, str]
     body: bytes
     server_name: str | None
+    tls: str | None  # the version, as ssl names it
 
 
 @dataclass
@@ -72,7 +73,8 @@ def product_server(authority: trustme.CA | None, *names: str, address: str = "12
                     name, _, value = line.decode().partition(": ")
                     headers[name.lower()] = value
                 body = lines.read(int(headers.get("content-length", 0)))
-                request = Asked(first, headers, body, asked_for.name)
+                version = wire.version() if isinstance(wire, ssl.SSLSocket) else None
+                request = Asked(first, headers, body, asked_for.name, version)
                 server.asked.append(request)
                 server.answer(request, wire.sendall)
 
