@@ -70,6 +70,7 @@ def test_oidcc_discovery_endpoint_verification(suite: Suite) -> None:
         elif name in LIST:
             assert isinstance(value, list) and value
             assert all(isinstance(member, str) and member for member in value)
+            assert len(set(value)) == len(value)
         else:
             assert ENDPOINT.fullmatch(name), f"the suite's schema does not know {name}"
             assert is_https(value)
