@@ -64,7 +64,10 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         "login/password.html",
         lambda x: _login(x, problem="login.password_wrong", receipt=x(RECEIPT), wait=None, keep=True),
     ),
-    "password-wait": ("login/password.html", lambda x: _login(x, client=_bare_client(x), receipt=x(RECEIPT), wait=75, keep=False)),
+    "password-wait": (
+        "login/password.html",
+        lambda x: _login(x, client=_bare_client(x), receipt=x(RECEIPT), wait=75, keep=False),
+    ),
     "consent": (
         "login/consent.html",
         lambda x: {"p": x("p1"), "client": _bare_client(x), "email": x("carol@example.org"), "scopes": SCOPES},
