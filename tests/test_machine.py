@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import shutil
 from collections.abc import Iterator
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idp.attempts import Attempts
+from idp.attempts import Attempts, drain, find_attempt
+from idp.config import Config
+from idp.database import Database
 from idp.errors import OAuthError, PageError, Unavailable
 from idp.machine import (
     MAX_BODY,
@@ -233,7 +237,9 @@ def test_when_redis_is_down_the_answer_is_503_with_retry_after(endpoints: Endpoi
     assert json.loads(body)["error"] == "temporarily_unavailable"
 
 
-def test_an_accident_is_a_500_with_a_receipt_and_nothing_else(endpoints: Endpoints, attempts: Attempts) -> None:
+def test_an_accident_is_a_500_with_a_receipt_and_nothing_else(
+    endpoints: Endpoints, attempts: Attempts, embedded: EmbeddedServer, made_once: Path, tmp_path: Path
+) -> None:
     status, _, body = _ask(endpoints, "GET", "/broken")
 
     assert status == 500
@@ -242,8 +248,15 @@ def test_an_accident_is_a_500_with_a_receipt_and_nothing_else(endpoints: Endpoin
     assert b"ValueError" not in body
     receipt = json.loads(body)["error_description"].split()[-1].rstrip(".")
     attempts.flush()
-    entries = attempts._store.command("XRANGE", "attempts", "-", "+")
-    assert [step["code"] for _, (_, parcel) in entries for step in json.loads(parcel)] == [receipt]
+    shutil.copy(made_once / "idp.sqlite", tmp_path)
+    database = Database(Config(issuer="https://login.example", data=tmp_path))
+    with RedisStore(embedded.url) as store:
+        drain(store, database)
+    with database.reading() as db:
+        found = find_attempt(db, receipt)
+        assert found is not None
+        assert (found.outcome, found.reason) == ("failed", "internal")
+    database.close()
 
 
 def test_authorize_is_answered_here_or_left_to_the_page(endpoints: Endpoints) -> None:
