@@ -21,12 +21,26 @@ from urllib.parse import urlsplit
 import requests
 import trustme
 
+from idp.config import Config, read_config
 from tests import canaries
 from tests.backends import free_port, wait_until
 from tests.journey import PASSWORD
 from tests.registrations import CLIENTS, REFERENCES
 
 _number = count(1)
+
+
+@dataclass(frozen=True)
+class Family:
+    """The processes below ``idp serve``: those that answer, the background work, the embedded server if there is one."""
+
+    workers: tuple[int, ...]
+    background: tuple[int, ...]
+    store: tuple[int, ...]
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        return self.workers + self.background + self.store
 
 
 @dataclass
@@ -68,7 +82,13 @@ class Provider:
 
     def idp(self, *arguments: str, given: str | None = None) -> str:
         """Run an ``idp`` command beside it; return what it printed."""
-        done = subprocess.run(
+        done = self.run(*arguments, given=given)
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    def run(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+        """The same for a command that may refuse."""
+        return subprocess.run(
             [sys.executable, "-m", "idp", *arguments],
             cwd=self.folder,
             env=self.environ,
@@ -77,8 +97,24 @@ class Provider:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stderr + done.stdout
-        return done.stdout
+
+    def family(self) -> Family:
+        """Who lives now. What leads a session of its own is no worker."""
+        assert self.process is not None
+        found: dict[str, list[int]] = {"workers": [], "background": [], "store": []}
+        for pid in _children(self.process.pid):
+            if is_alive(pid):
+                leads = os.getsid(pid) == pid
+                program = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0", 1)[0]
+                kind = "workers" if not leads else "background" if b"python" in program else "store"
+                found[kind].append(pid)
+        return Family(*(tuple(found[kind]) for kind in ("workers", "background", "store")))
+
+    @property
+    def config(self) -> Config:
+        """Its settings, for looking at its stores from here."""
+        folders = {"IDP_DATA": str(self.folder / "data"), "IDP_KEYS": str(self.folder / "keys")}
+        return read_config({**self.environ, **folders, "IDP_CLIENTS": str(self.folder / "clients.yaml")})
 
     def add_person(self, email: str, name: str = "Carol Example", password: str = PASSWORD) -> None:
         self.idp("people", "add", email, "--name", name, "--password-stdin", given=password)
@@ -88,6 +124,18 @@ class Provider:
             self.process.send_signal(how)
             self.process.wait(30)
             self.process = None
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process does anything still; one that only waits for its parent to notice its end does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _children(pid: int) -> list[int]:
+    return [int(word) for task in Path(f"/proc/{pid}/task").glob("*/children") for word in task.read_text().split()]
 
 
 @contextmanager

@@ -39,12 +39,8 @@ class Visitor:
 
     def submit(self, page: requests.Response, **fields: str) -> requests.Response:
         """Send the page's first form with ``fields`` filled in."""
-        form = re.search(r"<form\b.*?</form>", page.text, re.S)
-        assert form, page.text
-        target = re.search(r'action="([^"]*)"', form[0])
-        assert target, form[0]
-        hidden = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', form[0])
-        return self.open(unescape(target[1]), **{unescape(name): unescape(value) for name, value in hidden}, **fields)
+        target, hidden = form_of(page)
+        return self.open(target, **hidden, **fields)
 
     def sign_in(self, url: str, email: str = "carol@example.org", password: str = PASSWORD) -> str:
         """From an authorization request to the relying party's address with the answer."""
@@ -57,3 +53,13 @@ class Visitor:
             page = self.submit(page, decision="allow")
         assert page.status_code == 303, page.text
         return page.headers["Location"]
+
+
+def form_of(page: requests.Response, path: str = "") -> tuple[str, dict[str, str]]:
+    """Where the page's form goes (its first, or the one to ``path``), and its hidden fields."""
+    for form in re.findall(r"<form\b.*?</form>", page.text, re.S):
+        target = re.search(r'action="([^"]*)"', form)
+        if target and path in ("", unescape(target[1]).partition("?")[0]):
+            hidden = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', form)
+            return unescape(target[1]), {unescape(name): unescape(value) for name, value in hidden}
+    raise AssertionError(f"no form to {path} in:\n{page.text}")

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session as Transaction
 from idp import grants
 from idp.clients import Clients
 from idp.config import Config
-from idp.models import LogoutNotice
+from idp.models import Account, LogoutNotice
 from idp.outbox import queue_logout
 from idp.redis_store import Batch, RedisStore, token_hash
 
@@ -158,8 +158,14 @@ def queue_logout_notices(
     Do this in the transaction that records the act, and ``end_sessions`` after it: what fails between the two can be done
     again, and no product stays uninformed. Who is already waiting to hear of a session is not told twice.
     """
+    ending = list(sessions)
+    if not ending:
+        return
+    # One after the other: two that end a session in the same moment would both see that nobody waits to hear of it.
+    people = select(Account.id).where(Account.id.in_({session.account_id for session in ending}))
+    db.execute(people.order_by(Account.id).with_for_update())
     products: set[tuple[str, str, str]] = set()
-    for session in sessions:
+    for session in ending:
         for used in grants.grants_of_session(store, session.id, now):
             products.add((used.client_id, used.sid, used.sub))
     if products:
