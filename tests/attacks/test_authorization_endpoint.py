@@ -55,7 +55,7 @@ def refused_by_redirect(response: TestResponse, error: str) -> dict[str, str]:
     return answer
 
 
-def test_az_01_an_unknown_client_is_never_redirected(walker: Walker) -> None:
+def test_az_01_p_02_an_unknown_client_is_never_redirected(walker: Walker) -> None:
     refused_on_a_page(walker.az(client_id="nope", scope="x", redirect_uri=EVIL), "client_id")
     refused_on_a_page(walker.az(client_id="OFF", redirect_uri="https://off.example/cb"), "client_id")
     refused_on_a_page(walker.az(client_id=None), "client_id")
@@ -72,7 +72,7 @@ def test_az_01_an_unknown_client_is_never_redirected(walker: Walker) -> None:
         {"max_age": "abc"},
     ],
 )
-def test_az_02_a_foreign_redirect_uri_is_never_used_whatever_else_is_wrong(
+def test_az_02_p_02_a_foreign_redirect_uri_is_never_used_whatever_else_is_wrong(
     walker: Walker, more: dict[str, str | None]
 ) -> None:
     refused_on_a_page(walker.az(redirect_uri=EVIL, **more), "redirect_uri")
@@ -130,7 +130,7 @@ def test_az_06_the_redirect_uri_is_never_guessed(walker: Walker) -> None:
 @pytest.mark.parametrize(
     "response_type", ["code code", "code ", "token", "id_token", "code token", "code id_token", "CODE", "none"]
 )
-def test_az_07_only_the_response_type_code(walker: Walker, response_type: str) -> None:
+def test_az_07_p_17_only_the_response_type_code(walker: Walker, response_type: str) -> None:
     response = walker.az(response_type=response_type)
     refused_by_redirect(response, "unsupported_response_type")
     assert "#" not in response.location
@@ -141,7 +141,7 @@ def test_az_07_a_missing_response_type_is_told_in_the_query(walker: Walker) -> N
 
 
 @pytest.mark.parametrize("mode", ["fragment", "web_message", "jwt", "query.jwt", "form_post<script>", "Query"])
-def test_az_08_unknown_response_modes_are_refused_in_the_default_mode(walker: Walker, mode: str) -> None:
+def test_az_08_p_18_unknown_response_modes_are_refused_in_the_default_mode(walker: Walker, mode: str) -> None:
     response = walker.az(response_mode=mode)
     refused_by_redirect(response, "invalid_request")
     assert "script>" not in response.location.lower().replace("%3e", ">")
@@ -168,7 +168,7 @@ def unsigned(**claims: str) -> str:
         "x" * 5000,
     ],
 )
-def test_az_09_request_objects_are_refused_unread(walker: Walker, parts: Parts, request_object: str) -> None:
+def test_az_09_p_03_request_objects_are_refused_unread(walker: Walker, parts: Parts, request_object: str) -> None:
     walker.code()
     before = records(parts)
     refused_by_redirect(walker.az(request=request_object), "request_not_supported")
@@ -192,7 +192,7 @@ def test_az_10_nothing_is_fetched_for_a_request(walker: Walker) -> None:
             listener.accept()
 
 
-def test_az_11_hints_name_people_only_if_we_signed_them(walker: Walker, parts: Parts, clock: Clock) -> None:
+def test_az_11_p_03_hints_name_people_only_if_we_signed_them(walker: Walker, parts: Parts, clock: Clock) -> None:
     add_carol(parts, "bob@example.net")
     bobs = Walker(walker.app, parts)
     page = bobs.follow(bobs.az())
@@ -266,7 +266,7 @@ def test_az_13_max_age_zero_asks_for_a_sign_in(walker: Walker) -> None:
 
 
 @pytest.mark.parametrize("scope", ["openid admin:all tenant:B", "openid " + " ".join(f"s{n}" for n in range(900))])
-def test_az_14_unknown_scopes_are_not_granted(walker: Walker, scope: str) -> None:
+def test_az_14_p_05_unknown_scopes_are_not_granted(walker: Walker, scope: str) -> None:
     tokens = walker.tokens(scope=scope)
     assert tokens["scope"] == "openid"
     seen = walker.post("/introspect", {"token": tokens["access_token"]}, walker.basic()).get_json()
@@ -322,7 +322,7 @@ def test_az_16_an_acr_that_is_essential_and_out_of_reach_is_refused(walker: Walk
         {"code_challenge_method": "S512"},
     ],
 )
-def test_az_17_a_public_client_needs_pkce_with_s256(parts: Parts, walker: Walker, more: dict[str, str | None]) -> None:
+def test_az_17_p_11_a_public_client_needs_pkce_with_s256(parts: Parts, walker: Walker, more: dict[str, str | None]) -> None:
     public = Walker(walker.app, parts, client_id="P1", secret=None, redirect_uri="https://spa.example/cb")
     assert public.answer_of(public.az(**more))["error"] == "invalid_request"
 

@@ -64,7 +64,7 @@ def test_a_logout_after_the_session_has_ended_still_leads_back(walker: Walker) -
     assert logout(walker, id_token_hint=token, post_logout_redirect_uri=BYE).location == BYE
 
 
-def test_lo_01_an_unsigned_hint_does_nothing(walker: Walker) -> None:
+def test_lo_01_p_03_an_unsigned_hint_does_nothing(walker: Walker) -> None:
     sub = claims_of(walker.tokens()["id_token"])["sub"]
     forged = jwt({"alg": "none"}, {"iss": "https://login.example", "sub": sub, "aud": "C1", "sid": "x"})
     response = logout(walker, id_token_hint=forged, post_logout_redirect_uri=BYE)
