@@ -17,7 +17,7 @@ run: .venv/demo ## Serve the provider, a sample product and a mailbox, until Ctr
 	@.venv/bin/python deploy/demo/run_demo.py
 
 test: .venv/test install-needs $(NODE_MODULES) check ## Everything that must hold: style, types, documents, all tests
-	.venv/bin/python -m pytest -m "not long" $(ARGS)
+	.venv/bin/python -m pytest -m "not long" --numprocesses auto --dist loadfile $(ARGS)
 
 test-long: .venv/test install-needs $(NODE_MODULES) ## The big runs: millions of rows, long loads
 	.venv/bin/python -m pytest -m long --timeout 3600 $(ARGS)
