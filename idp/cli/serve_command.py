@@ -21,6 +21,8 @@ from idp.config import Config, read_config, read_references, share_metrics
 from idp.errors import OperatorError
 
 if TYPE_CHECKING:
+    from granian.server.mp import MPServer
+
     from idp.redis_store import EmbeddedServer
 
 MAX_HEADERS = 64 * 1024  # bytes of a request line and its headers
@@ -107,12 +109,19 @@ def _warm_up() -> None:
 
 
 def _answer_requests(config: Config, host: str, port: int) -> None:
+    make_server(config, host, port).serve(
+        target_loader=partial(load_application, config, os.getpid()), wrap_loader=False
+    )
+
+
+def make_server(config: Config, host: str, port: int) -> MPServer:
+    """The HTTP server, for whichever application; the bench has it answer with an empty one."""
     from granian.constants import Interfaces
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
-    from granian.server import Server
+    from granian.server.mp import MPServer
 
-    server = Server(
+    return MPServer(
         "idp",
         address=host,
         port=port,
@@ -126,7 +135,6 @@ def _answer_requests(config: Config, host: str, port: int) -> None:
         respawn_failed_workers=True,
         workers_kill_timeout=15,
     )
-    server.serve(target_loader=partial(load_application, config, os.getpid()), wrap_loader=False)
 
 
 def load_application(config: Config, parent: int) -> Callable[..., Any]:
