@@ -58,7 +58,7 @@ def metadata(product: Product) -> dict[str, Any]:
     return data(product.ask("GET", DOCUMENTS[0]))
 
 
-def test_oidcc_discovery_endpoint_verification(product: Product, metadata: dict[str, Any]) -> None:
+def test_the_document_says_what_is_there_and_nothing_else(product: Product, metadata: dict[str, Any]) -> None:
     assert metadata["issuer"] == ISSUER
     for name, value in metadata.items():
         if name.endswith(("_endpoint", "_uri")):
