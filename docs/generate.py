@@ -1,7 +1,11 @@
-"""Writes the pages of docs/ that are made from the code: ``python docs/generate.py``. tests/test_docs.py holds them fresh."""
+"""Writes the pages of docs/ that are made from the code: ``python docs/generate.py``. tests/test_docs.py holds them fresh.
+
+Another folder to write to may be given.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -102,5 +106,6 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 if __name__ == "__main__":
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     for name, text in pages().items():
-        (FOLDER / name).write_text(text, encoding="utf-8")
+        (folder / name).write_text(text, encoding="utf-8")

@@ -19,6 +19,7 @@ import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TextIO
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -112,16 +113,18 @@ def _forms(secret: str) -> set[str]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def canaries() -> Iterator[None]:
+def canaries() -> Iterator[TextIO]:
     """Logs of this process go to the search at DEBUG; at the very end the search must find nothing."""
     with (folder() / "this-process.log").open("w", encoding="utf-8") as stream:
         logs.configure("DEBUG", stream)
-        yield
+        yield stream
     found = find(_registered, folder())
     if found:
         pytest.fail("secrets in our output:\n" + "\n".join(found), pytrace=False)
 
 
-def pytest_unconfigure() -> None:
-    """Leave nothing behind: what was shown may hold what was found."""
-    _folder.cleanup()
+@pytest.fixture(autouse=True)
+def logs_are_searched(canaries: TextIO) -> Iterator[None]:
+    """After a test in which a command turned the logs elsewhere, they come back."""
+    yield
+    logs.configure("DEBUG", canaries)

@@ -52,7 +52,12 @@ def test_a_word_that_would_be_found_by_chance_is_refused() -> None:
 
 LEAKY = """
 import logging
+import sys
+from idp import logs
 from tests import canaries
+
+def test_of_a_command_that_turns_the_logs_elsewhere():
+    logs.configure("ERROR", sys.stderr)
 
 SECRET = "canary-in-the-coal-mine"
 

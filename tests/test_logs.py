@@ -7,7 +7,6 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -26,16 +25,11 @@ HOSTILE = [
 
 
 @pytest.fixture
-def lines() -> Iterator[io.StringIO]:
-    """What is logged during a test, as the process would write it; afterwards logs go where they went before."""
-    root = logging.getLogger()
-    before, level, structured = root.handlers[:], root.level, structlog.get_config()
+def lines() -> io.StringIO:
+    """What is logged during a test, as the process would write it."""
     stream = io.StringIO()
     logs.configure("DEBUG", stream)
-    yield stream
-    root.handlers = before
-    root.setLevel(level)
-    structlog.configure(**structured)
+    return stream
 
 
 @pytest.mark.parametrize("text", HOSTILE)
