@@ -17,6 +17,7 @@ from idp.parts import parts
 SESSION = "session"  # the signed-in person
 BROWSER = "browser"  # what pending logins and forms are bound to; made when missing
 DEVICE = "device"  # a browser in which this person has signed in before
+ACCOUNT = "account"  # the sealed address of who asked to be kept signed in
 LANGUAGE = "language"  # what was chosen with the language switch
 MAILED_LINK = "mailed_link"  # the secret of a mailed link that was just opened, so that it leaves the URL
 
@@ -26,6 +27,7 @@ _SHAPES = {
     SESSION: re.compile(r"[A-Za-z0-9_-]{43}"),
     BROWSER: re.compile(r"[A-Za-z0-9_-]{43}"),
     DEVICE: re.compile(r"[A-Za-z0-9_-]{43}"),
+    ACCOUNT: re.compile(r"[A-Za-z0-9_-]{40,800}"),
     LANGUAGE: re.compile(r"[a-z]{2,3}"),
     MAILED_LINK: re.compile(r"[A-Za-z0-9_-]{43}"),
 }

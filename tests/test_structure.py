@@ -69,6 +69,7 @@ COMPANIONS = {
     "idp.rendering",
     "idp.security_headers",
     "idp.visiting",
+    "idp.accounts.remembered",
     "idp.accounts.visitor",
     "idp.login.finish",
     "idp.login.journey",

@@ -12,6 +12,7 @@ from idp import audit, cookies, grants
 from idp.accounts import devices
 from idp.accounts.lifecycle import apply_revocations, change_claims, end_everything
 from idp.accounts.mailed_links import SECRET, find_link, take_link
+from idp.accounts.remembered import forget
 from idp.accounts.sessions import Session, end_sessions, queue_logout_notices, sessions_of
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
@@ -205,5 +206,5 @@ def _receipt(account_id: str) -> None:
 def _signed_out(session: Session | None) -> Response:
     language = session.locale if session is not None else None
     response = render_page("oidc/logged_out.html", language=language, client=None)
-    cookies.remove(response, cookies.SESSION)
+    forget(response)
     return response

@@ -14,6 +14,7 @@ from idp.accounts.consents import consents_of
 from idp.accounts.identity import Identity
 from idp.accounts.lifecycle import snapshot
 from idp.accounts.linking import Found, New, ProveFirst, Refused, decide, find_email_owner, find_linked
+from idp.accounts.remembered import remember
 from idp.accounts.sessions import Session, end_sessions, open_session, queue_logout_notices
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
@@ -50,6 +51,8 @@ def finish(pending: Pending, identity: Identity, *, kept: bool) -> Response:
     here.attempts.step(pending.receipt, Step.session_opened, account_id=account.id, amr=" ".join(identity.methods))
     response = _go_on(pending, session)
     cookies.put(response, cookies.SESSION, cookie, max_age=session.expires - session.created if kept else None)
+    if kept:
+        remember(response, session.email)
     cookies.put(response, cookies.DEVICE, device, max_age=cookies.YEAR)
     return response
 

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, request
 
 from idp import cookies
 from idp.accounts.identity import canonical_email
+from idp.accounts.remembered import remembered
 from idp.login import pending as pendings
 from idp.login.journey import find_pending, show
 from idp.login.pending import Pending
@@ -49,6 +50,7 @@ def _park_own() -> str:
         receipt=here.attempts.start(),
         now=here.clock(),
         random=here.random,
+        email=remembered(),
     )
 
 

@@ -7,6 +7,7 @@ from typing import assert_never
 from flask import Blueprint, Response, abort, g, request
 
 from idp import cookies, csrf
+from idp.accounts.remembered import remembered
 from idp.accounts.sessions import Session
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
@@ -70,7 +71,7 @@ def _proceed(checked: CheckedRequest, raw: str, pending: Pending | None) -> Resp
     step = here.authorization.decide(checked, session, progress, now)
     match step:
         case AskLogin() | AskConsent():
-            handle = pending.handle if pending else _park(checked, raw, email=session.email if session else "")
+            handle = pending.handle if pending else _park(checked, raw, session)
             return go("/login" if isinstance(step, AskLogin) else "/consent", p=handle)
         case Issue(scopes):
             assert session is not None  # next_step issues to nobody else
@@ -105,8 +106,9 @@ def _progress(pending: Pending | None, session: Session | None) -> Progress:
     return Progress(pending.session, pending.consent if asked else "")
 
 
-def _park(checked: CheckedRequest, raw: str, *, email: str) -> str:
+def _park(checked: CheckedRequest, raw: str, session: Session | None) -> str:
     here = parts()
+    email = checked.login_hint or (session.email if session else remembered())
     return pendings.park(
         here.store,
         purpose="authorize",
@@ -116,7 +118,7 @@ def _park(checked: CheckedRequest, raw: str, *, email: str) -> str:
         random=here.random,
         request=raw,
         client_id=checked.client.client_id,
-        email=checked.login_hint or email,
+        email="" if "select_account" in checked.prompt else email,
         ui_locales=checked.ui_locales,
         scopes=checked.scopes,
     )

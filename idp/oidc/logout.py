@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from flask import Blueprint, Response, abort, g, request
 
 from idp import audit, cookies, csrf
+from idp.accounts.remembered import forget
 from idp.accounts.sessions import Session, end_sessions, queue_logout_notices
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
@@ -174,5 +175,5 @@ def _done(wanted: LogoutRequest) -> Response:
         response = leave(with_parameters(wanted.redirect_uri, fields) if fields else wanted.redirect_uri)
     else:
         response = render_page("oidc/logged_out.html", language=wanted.ui_locales, client=wanted.client)
-    cookies.remove(response, cookies.SESSION)
+    forget(response)
     return response
