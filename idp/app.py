@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response, g, redirect
+from flask import Flask, Response, g, redirect, request
 from werkzeug.exceptions import HTTPException
 
 from idp import health, language_switch, security_headers
@@ -51,10 +51,12 @@ def create_app(built: Parts) -> Flask:
     """Build the provider's WSGI application from its parts."""
     app = Application("idp", static_folder=None, template_folder=None)
     app.extensions["idp"] = built
+    app.debug = False  # whatever FLASK_DEBUG says: with it, errors would pass our pages by
     app.config["MAX_CONTENT_LENGTH"] = MAX_FORM
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_FORM
     app.config["MAX_FORM_PARTS"] = 100
     app.url_map.merge_slashes = False
+    app.before_request(_refuse_doubled_host)
     prepare(app)
     security_headers.protect(app)
     for page in PAGES:
@@ -63,6 +65,12 @@ def create_app(built: Parts) -> Flask:
     app.register_error_handler(IdpError, _failed)
     app.register_error_handler(HTTPException, _refused_by_flask)
     return app
+
+
+def _refuse_doubled_host() -> None:
+    """As ``machine.py`` does: servers join with a comma what is given twice, and a proxy may have read the other one."""
+    if "," in request.environ.get("HTTP_HOST", ""):
+        raise PageError("request_unreadable", detail="the Host header is given twice")
 
 
 def _failed(error: IdpError) -> Response:

@@ -41,6 +41,9 @@ ALGORITHMS = ("RS256", "ES256", "PS256", "EdDSA")
 RSA_BITS = 2048
 # The clocks of relying parties may be behind: a retired key stays public this much longer than its last token lived.
 CLOCK_SKEW = 300
+# Seconds that may pass between the moment noted as a key's making and the first /jwks that shows it: others are made
+# with it, times are whole seconds, and an older /jwks may still be under way.
+PUBLISHING = 5
 LONGEST_JWS = 16_384
 LONGEST_HEADER = 1_024
 
@@ -85,7 +88,7 @@ class KeyRecord(BaseModel):
 
     def ready_at(self, jwks_max_age: int) -> int:
         """When a ``next`` key has been public for longer than anybody may have cached a /jwks without it."""
-        return self.created_at + jwks_max_age
+        return self.created_at + PUBLISHING + jwks_max_age
 
 
 class _Ring(BaseModel):
@@ -744,6 +747,8 @@ def _decode(text: str) -> bytes:
 def _read_object(data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        if b"\\u" in data:  # an escape can spell half a character, which no hash and no store takes
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise BadSignature("not a JSON object with unique members") from None
     if not isinstance(value, dict):

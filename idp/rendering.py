@@ -97,16 +97,22 @@ def choose_language(known: str | None = None) -> str:
 
 
 @cache
-def _static_files() -> dict[str, bytes]:
-    """The files that pages load, by name: a few kilobytes."""
-    return {path.name: path.read_bytes() for path in (PACKAGE / "static").iterdir()}
+def _static_files() -> dict[str, tuple[bytes, str]]:
+    """The files that pages load, by name: content, a few kilobytes, and its fingerprint."""
+    contents = {path.name: path.read_bytes() for path in (PACKAGE / "static").iterdir()}
+    return {name: (content, hashlib.sha256(content).hexdigest()[:12]) for name, content in contents.items()}
 
 
 def _static(name: str) -> Response:
-    content = _static_files().get(name)
-    if content is None:
+    if name not in _static_files():
         abort(404)
-    return Response(content, content_type=_TYPES[Path(name).suffix])
+    content, fingerprint = _static_files()[name]
+    response = Response(content, content_type=_TYPES[Path(name).suffix])
+    # A changed file has a new address. Under any other one it may not be kept: while versions change, a page of the new
+    # one may ask the old one.
+    kept = request.args.get("v") == fingerprint
+    response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if kept else "no-cache"
+    return response
 
 
 class _Constants(Extension):
@@ -131,7 +137,6 @@ def pages_in(language: str, languages: Languages, own: Path | None, host: str, s
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    prints = {name: hashlib.sha256(content).hexdigest()[:12] for name, content in _static_files().items()}
     pages.globals.update(
         t=languages.translator(language),
         language=language,
@@ -140,7 +145,7 @@ def pages_in(language: str, languages: Languages, own: Path | None, host: str, s
         host=host,
         support=support,
         support_link=f"mailto:{support}" if "@" in support and ":" not in support else support,
-        asset={name: f"/static/{name}?v={fingerprint}" for name, fingerprint in prints.items()},
+        asset={name: f"/static/{name}?v={fingerprint}" for name, (_, fingerprint) in _static_files().items()},
     )
     pages.filters.update(ago=_ago, duration=_duration)
     return pages

@@ -49,11 +49,7 @@ def protect(app: Flask) -> None:
         for name, value in _ALWAYS:
             headers[name] = value
         headers.setdefault("Content-Security-Policy", content_security_policy())
-        if request.endpoint == "static":
-            # The address carries a fingerprint of the content (rendering.py), so a changed file has a new address.
-            headers["Cache-Control"] = "public, max-age=31536000, immutable" if request.args.get("v") else "no-cache"
-        else:
-            headers["Cache-Control"] = "no-store"
+        headers.setdefault("Cache-Control", "no-store")  # only static files say otherwise
         if request.path == "/me" or request.path.startswith("/me/"):
             # Not on the way of a sign-in: single-page products open it in a window and wait for that very window,
             # which this header would cut off from them.

@@ -24,12 +24,16 @@ NOT_ME_PATH = "/me/not-me"
 NOT_ME_LIFETIME = 30 * 86400  # seconds: a mail may wait through a holiday; the longest session lasts as long
 
 
-@lru_cache(maxsize=1024)
 def describe_agent(user_agent: str) -> str:
     """Name browser and system of a User-Agent header, e.g. "Firefox · Linux"; the same in every language."""
+    return _describe(user_agent[:LONGEST_USER_AGENT])
+
+
+@lru_cache(maxsize=1024)
+def _describe(user_agent: str) -> str:
     from ua_parser import parse  # late: its tables take a while to load, and only sign-ins need them
 
-    found = parse(user_agent[:LONGEST_USER_AGENT])
+    found = parse(user_agent)
     names = [found.user_agent.family if found.user_agent else "", found.os.family if found.os else ""]
     known = [name for name in map(_printable, names) if name]
     return " · ".join(known) or _printable(user_agent.partition(" ")[0]) or "–"

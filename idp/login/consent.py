@@ -27,6 +27,8 @@ def ask_consent() -> Response:
     if session is None:
         return go("/login", p=handle)
     pending = find_pending(handle, asked=session.key)
+    if pending.purpose != "authorize" or here.clients.find(pending.client_id) is None:
+        return go("/authorize/resume", p=handle)  # which says what is wrong
     here.attempts.step(pending.receipt, Step.consent_asked, client_id=pending.client_id, account_id=session.account_id)
     return show("login/consent.html", pending, locale=session.locale, email=session.email, scopes=pending.scopes)
 
