@@ -83,9 +83,10 @@ def _failed(error: IdpError) -> Response:
 
 def _refused_by_flask(error: HTTPException) -> Response:
     status = error.code or 500
-    response = _failed(
-        PageError(_REASONS.get(status, "request_unreadable" if status < 500 else "internal"), status=status)
-    )
+    reason = _REASONS.get(status, "request_unreadable" if status < 500 else "internal")
+    failure = PageError(reason, status=status)
+    # Nobody's sign-in fails at an address that does not exist: scanners would fill the receipts.
+    response = error_page(failure) if status in (404, 405) else _failed(failure)
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):
             response.headers[name] = value

@@ -171,7 +171,7 @@ class Attempt(Table):
 
 
 class AttemptStep(Table):
-    """One step of an attempt. ``entry`` is the stream entry it came from, so that a repeated drain writes nothing twice."""
+    """One step of an attempt. ``entry`` is the step's own id, so that a repeated drain writes nothing twice."""
 
     __tablename__ = "attempt_steps"
 

@@ -11,11 +11,13 @@ PYTEST_DONT_REWRITE: conftest.py uses this module before pytest comes to load it
 
 from __future__ import annotations
 
+import atexit
 import base64
 import html
 import json
 import re
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,7 +33,8 @@ from idp.database import Database
 SHORTEST = 8  # characters: shorter ones would be found by chance
 
 _registered: dict[str, str] = {}  # secret → kind
-_folder = tempfile.TemporaryDirectory(prefix="idp-output-")
+_folder = Path(tempfile.mkdtemp(prefix="idp-output-"))
+atexit.register(shutil.rmtree, _folder, ignore_errors=True)  # what was shown may hold what was found
 
 
 def register(secret: str, kind: str) -> str:
@@ -65,7 +68,7 @@ def register_answer(headers: Mapping[str, str], body: str) -> None:
 
 def folder() -> Path:
     """Where programs that a test starts write their logs, a file each."""
-    return Path(_folder.name)
+    return _folder
 
 
 def show(text: str, where: str = "output") -> None:

@@ -76,7 +76,12 @@ class Walker:
             environ_base={"REMOTE_ADDR": self.address},
             **options,
         )
-        canaries.register_answer(dict(response.headers), response.get_data(as_text=True))
+        html = response.get_data(as_text=True)
+        for cookie in response.headers.getlist("Set-Cookie"):
+            canaries.register_answer({"Set-Cookie": cookie}, "")
+        canaries.register_answer(dict(response.headers), html)
+        if 'id="error-page"' in html:
+            canaries.show(html, "error page")
         return response
 
     def get(self, url: str, **options: Any) -> TestResponse:

@@ -74,7 +74,6 @@ def check(email: str, password: str, pending: Pending) -> Identity | int | None:
         pending.receipt,
         Step.password_checked,
         reason=checked.reason or None,
-        outcome="open",  # the person may try again
         door="password",
         account_id=checked.account_id,
         email=email,

@@ -48,7 +48,9 @@ def finish(pending: Pending, identity: Identity, *, kept: bool) -> Response:
         queue_logout_notices(db, here.store, stranger, here.clients, here.clock())
         session, cookie = _open(db, account, identity, previous, kept=kept, device=device, agent=agent)
     end_sessions(here.store, stranger)
-    here.attempts.step(pending.receipt, Step.session_opened, account_id=account.id, amr=" ".join(identity.methods))
+    here.attempts.step(
+        pending.receipt, Step.session_opened, outcome="done", account_id=account.id, amr=" ".join(identity.methods)
+    )
     response = _go_on(pending, session)
     cookies.put(response, cookies.SESSION, cookie, max_age=session.expires - session.created if kept else None)
     if kept:

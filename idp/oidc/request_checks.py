@@ -145,9 +145,7 @@ def _refused(error: OAuthError, draft: _Draft) -> RequestRefused:
     return refused
 
 
-def _wrong(
-    parameter: str, public: str, *, error: str = "invalid_request", reason: str = "parameter_wrong"
-) -> OAuthError:
+def _wrong(parameter: str, public: str, *, error: str = "invalid_request", reason: str) -> OAuthError:
     return OAuthError(error, public, reason=reason, parameter=parameter)
 
 
