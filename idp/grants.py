@@ -234,6 +234,7 @@ def rotate_refresh(
     if gid is None or not _is_refresh(token, secret):
         return Refusal("refresh_unknown")
     access, successor = _new_access(gid, random), _new_refresh(gid, random, secret)
+    sealed = _seal(successor, token, random)
     answer = store.call(
         "idp_grant_refresh",
         _key(gid),
@@ -241,7 +242,7 @@ def rotate_refresh(
         now,
         client.client_id,
         token_hash(successor),
-        _seal(successor, token, random),
+        sealed,
         int(now) + GRACE,
         token_hash(access),
         int(now) + client.access_token_lifetime,
@@ -250,7 +251,9 @@ def rotate_refresh(
     if answer[0] != "refreshed":
         return _refusal(answer)
     grant = _grant(gid, answer[1], answer[2])
-    return Issued(grant, tuple(answer[4].split()), access, answer[3] - int(now), _unseal(answer[5], token))
+    if answer[5] != sealed:  # within the grace: the successor that was made before
+        successor = _unseal(answer[5], token)
+    return Issued(grant, tuple(answer[4].split()), access, answer[3] - int(now), successor)
 
 
 def read_access(store: RedisStore, token: str, now: float) -> Access | None:

@@ -121,7 +121,8 @@ def form_fields(data: bytes) -> dict[str, str]:
         for pair in data.decode("ascii").split("&"):
             if not pair:
                 continue
-            name, _, value = (unquote_plus(part, errors="strict") for part in pair.partition("="))
+            written, _, value = pair.partition("=")
+            name, value = _decoded(written), _decoded(value)
             if "\x00" in name or "\x00" in value:
                 raise ValueError
             if name in fields:
@@ -132,6 +133,11 @@ def form_fields(data: bytes) -> dict[str, str]:
             "invalid_request", "The request is not readable as a form.", reason="request_unreadable"
         ) from None
     return {name: value for name, value in fields.items() if value}
+
+
+def _decoded(part: str) -> str:
+    # Most parts, tokens above all, hold nothing to decode, and looking for it takes a tenth of the time.
+    return unquote_plus(part, errors="strict") if "%" in part or "+" in part else part
 
 
 def client_address(remote: str, forwarded: str, trusted_proxies: Iterable[Network]) -> str:

@@ -17,6 +17,8 @@ import re
 import select
 import shutil
 import socket
+import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -242,6 +244,12 @@ class _Line:
         self.connection = connection
         self._poll = select.poll()
         self._poll.register(connection._sock, select.POLLRDHUP)
+        if sys.platform == "linux" and not isinstance(connection._sock, ssl.SSLSocket):
+            # The kernel keeps the time: Python would ask poll() before each call, and wait for its own lock once more.
+            limit = struct.pack("@ll", int(TIMEOUT), int(TIMEOUT % 1 * 1e6))
+            connection._sock.settimeout(None)
+            connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
     def is_cut(self) -> bool:
         return bool(self._poll.poll(0))

@@ -37,6 +37,8 @@ def wishes(claims: Mapping[str, Mapping[str, Any]], client: Client, scopes: Iter
     A first-party client may ask for any claim of the scopes that it is allowed; a third-party one only for claims of the
     scopes that the person has just granted, since nothing else stood on the consent page.
     """
+    if not claims:
+        return {}
     allowed = STANDARD_CLAIMS & set(scope2claims(client.scopes if client.first_party else scopes))
     granted = {place: dict.fromkeys(sorted(allowed & set(claims.get(place, ())))) for place in ("userinfo", "id_token")}
     return {place: names for place, names in granted.items() if names}

@@ -22,7 +22,6 @@ from oic.exception import MessageException
 from oic.oic.message import (
     AccessTokenResponse,
     AuthorizationResponse,
-    IdToken,
     OpenIDSchema,
     ProviderConfigurationResponse,
     RefreshAccessTokenRequest,
@@ -256,10 +255,7 @@ class Provider(pyop.provider.Provider):  # type: ignore[misc]  # pyop is untyped
         }
         if nonce is not None:
             claims["nonce"] = nonce
-        message = IdToken(**claims)
-        return self.keys.sign_jwt(
-            {**message.to_dict(), "aud": client.client_id}, client.id_token_signed_response_alg, ID_TOKEN
-        )
+        return self.keys.sign_jwt(claims, client.id_token_signed_response_alg, ID_TOKEN)
 
     def handle_userinfo_request(self, access_token: str, now: float) -> tuple[OpenIDSchema, Client]:
         """The claims that an access token gives (OpenID Connect Core 5.3), and the client that holds it.
