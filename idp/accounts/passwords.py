@@ -6,12 +6,15 @@ keyboard or the system that composed its characters. Nothing is cut off: what is
 
 from __future__ import annotations
 
+import os
+import sys
 import unicodedata
 from base64 import b64encode
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import BoundedSemaphore
+from typing import TypeVar
 
 from argon2 import PasswordHasher as Argon2
 from argon2 import Type
@@ -26,6 +29,9 @@ from idp.models import Account, Email, Password
 MEMORY_KIB = 19 * 1024
 PASSES = 2
 LANES = 1
+LESS_URGENT = 10  # niceness: a hash takes long and can wait a moment, all other answers take little and cannot
+
+Made = TypeVar("Made")
 
 SHORTEST = 8  # ASVS 6.2.1
 LONGEST_CHARACTERS = 1024  # more than any password manager makes; a megabyte is refused unhashed
@@ -44,12 +50,13 @@ class PasswordHasher:
     """Hashes and verifies: at most ``pool`` at a time (19 MiB each), at most ``limit`` threads in here altogether.
 
     Who would be one more is told to come back (``Unavailable("hashing_busy")``), so that the threads that are left keep
-    answering everybody else.
+    answering everybody else. The hashing has threads of its own: were it done in those that take requests, the memory
+    allocator would keep 19 MiB for each of them.
     """
 
     def __init__(self, pool: int, limit: int, *, memory_kib: int = MEMORY_KIB, passes: int = PASSES) -> None:
         self._argon2 = Argon2(time_cost=passes, memory_cost=memory_kib, parallelism=LANES, type=Type.ID)
-        self._pool = BoundedSemaphore(pool)
+        self._pool = ThreadPoolExecutor(pool, "hashing", _yield_to_others)
         self._line = BoundedSemaphore(max(pool, limit))
         # A hash that no password has: verifying against it costs what a real one costs.
         salt, nothing = (b64encode(bytes(size)).decode().rstrip("=") for size in (16, 32))
@@ -62,8 +69,7 @@ class PasswordHasher:
         :raises Unavailable: ``hashing_busy``.
         """
         secret = _normalised(password)
-        with self._turn():
-            return self._argon2.hash(secret)
+        return self._in_turn(lambda: self._argon2.hash(secret))
 
     def verify(self, stored: str | None, password: str) -> Verdict:
         """Compare with the stored hash; None (nobody, or no password) costs the same and is never right.
@@ -72,24 +78,26 @@ class PasswordHasher:
         :raises Unavailable: ``hashing_busy``.
         """
         secret = _normalised(password)
-        with self._turn():
-            try:
-                self._argon2.verify(stored or self._nobody, secret)
-            except (VerificationError, InvalidHashError):
-                return Verdict(ok=False)
+        try:
+            self._in_turn(lambda: self._argon2.verify(stored or self._nobody, secret))
+        except (VerificationError, InvalidHashError):
+            return Verdict(ok=False)
         if not stored:
             return Verdict(ok=False)
         return Verdict(ok=True, needs_rehash=self._argon2.check_needs_rehash(stored))
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _in_turn(self, work: Callable[[], Made]) -> Made:
         if not self._line.acquire(blocking=False):
             raise Unavailable("hashing_busy", retry_after=2)
         try:
-            with self._pool:
-                yield
+            return self._pool.submit(work).result()
         finally:
             self._line.release()
+
+
+def _yield_to_others() -> None:
+    if sys.platform == "linux":  # where this is about one thread, not about the process
+        os.nice(LESS_URGENT)
 
 
 def _normalised(password: str) -> bytes:

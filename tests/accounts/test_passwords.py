@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
-from threading import Thread
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Barrier, Event, Thread, get_native_id
 
 import pytest
 from argon2 import extract_parameters
 
 from idp.accounts.lifecycle import suspend
 from idp.accounts.passwords import (
+    LESS_URGENT,
     MEMORY_KIB,
     PASSES,
     Credentials,
@@ -41,6 +46,27 @@ class Counting(PasswordHasher):
     def verify(self, stored: str | None, password: str) -> Verdict:
         self.work.append(extract_parameters(stored or self._nobody))
         return super().verify(stored, password)
+
+
+@contextmanager
+def occupied(hasher: PasswordHasher, threads: int) -> Iterator[None]:
+    """Keep the threads that hash busy."""
+    begun, over = Barrier(threads + 1), Event()
+
+    def hash_for_long() -> None:
+        begun.wait()
+        over.wait()
+
+    people = [Thread(target=hasher._in_turn, args=(hash_for_long,)) for _ in range(threads)]
+    for person in people:
+        person.start()
+    begun.wait()
+    try:
+        yield
+    finally:
+        over.set()
+        for person in people:
+            person.join()
 
 
 def test_the_right_password_is_right_and_others_are_wrong(hasher: PasswordHasher) -> None:
@@ -90,7 +116,7 @@ def test_pw_05_a_password_does_not_depend_on_how_its_letters_were_composed(
 @pytest.mark.parametrize("password", ["x" * 1025, "x" * 1_000_000, "\ufdfa" * 1024])
 def test_pw_05_what_is_too_long_is_refused_before_it_is_hashed(hasher: PasswordHasher, password: str) -> None:
     stored = hasher.hash("correct horse")
-    with hasher._turn(), hasher._turn():  # whoever hashes now would wait for ever
+    with occupied(hasher, 2):  # whoever hashes now would wait for ever
         for refuse in (
             lambda: hasher.verify(stored, password),
             lambda: hasher.verify(None, password),
@@ -124,7 +150,7 @@ def test_one_more_than_may_wait_is_told_to_come_back(hasher: PasswordHasher) -> 
     small = PasswordHasher(1, 2, memory_kib=64, passes=1)
     stored = small.hash("correct horse")
     waiting = Thread(target=small.verify, args=(stored, "correct horse"))
-    with small._turn():
+    with occupied(small, 1):
         waiting.start()
         while small._line.acquire(blocking=False):  # until the other one stands in line
             small._line.release()
@@ -133,6 +159,15 @@ def test_one_more_than_may_wait_is_told_to_come_back(hasher: PasswordHasher) -> 
         assert (caught.value.reason, caught.value.status) == ("hashing_busy", 503)
     waiting.join()
     assert small.verify(stored, "correct horse").ok
+
+
+def test_hashing_has_threads_of_its_own_which_are_less_urgent() -> None:
+    small = PasswordHasher(2, 60, memory_kib=64, passes=1)
+    with ThreadPoolExecutor(16) as people:
+        hashed_in = set(people.map(lambda _: small._in_turn(get_native_id), range(200)))
+    assert len(hashed_in) <= 2
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in hashed_in} == {min(19, mine + LESS_URGENT)}
 
 
 def test_unknown_suspended_and_passwordless_accounts_cost_the_same_and_stay_out(parts: Parts) -> None:
