@@ -9,8 +9,9 @@ import dataclasses
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -107,3 +108,19 @@ def app(parts: Parts) -> Flask:
 def walker(app: Flask, parts: Parts) -> Walker:
     """A person at a browser without a screen, at the relying party C1."""
     return Walker(app, parts)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """What a worker reports holds what was logged, hostile text too: half characters could not be sent."""
+    return _sendable((yield))
+
+
+def _sendable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {name: _sendable(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_sendable(one) for one in value)
+    return value
