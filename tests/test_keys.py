@@ -29,6 +29,7 @@ from idp.errors import OperatorError, Unavailable
 from idp.keys import (
     ALGORITHMS,
     CLOCK_SKEW,
+    PUBLISHING,
     BadSignature,
     KeyRing,
     Rotation,
@@ -44,6 +45,7 @@ from tests import canaries
 
 NOW = 1_800_000_000
 MAX_AGE = 3_600
+READY = MAX_AGE + PUBLISHING  # when a key may sign after it was made
 LONGEST = 7_200
 CLAIMS = {"iss": "https://login.example", "sub": "k7", "text": "é\u2028"}
 
@@ -236,7 +238,7 @@ def test_p_12_a_token_of_five_parts_is_refused_before_anything_is_decoded(ring: 
 
 
 def test_ky_01_p_14_only_public_members_are_published(ring: KeyRing, folder: Path) -> None:
-    turn(folder, NOW + MAX_AGE)
+    turn(folder, NOW + READY)
     keys = json.loads(ring.jwks())["keys"]
     assert len(keys) == 3 * len(ALGORITHMS)
     for key in keys:
@@ -260,7 +262,7 @@ def test_ky_02_p_01_no_key_parameter_can_be_printed(
     for secret in secrets:
         canaries.register(secret, "key parameter")
     key = ring.signing("RS256")
-    turn(folder, NOW + MAX_AGE, "RS256")
+    turn(folder, NOW + READY, "RS256")
     retired = ring.verifying(key.kid)
     assert retired is not None
     with caplog.at_level(logging.DEBUG):
@@ -286,7 +288,7 @@ def test_an_algorithm_without_keys_is_unavailable_and_says_how_to_get_it(tmp_pat
 
 
 def test_secrets_last_and_differ_by_purpose(ring: KeyRing, folder: Path, tmp_path: Path) -> None:
-    turn(folder, NOW + MAX_AGE)
+    turn(folder, NOW + READY)
     again = KeyRing(folder, MAX_AGE)
     create_keys(tmp_path / "other", [], NOW)
     other = KeyRing(tmp_path / "other", MAX_AGE)
@@ -311,9 +313,9 @@ def test_the_first_keys_are_made_once_for_rs256_and_what_clients_ask(tmp_path: P
 
 def test_a_rotation_refuses_to_hurry_and_says_how_long_to_wait(folder: Path, ring: KeyRing) -> None:
     before = (folder / "ring.json").read_bytes()
-    refused = turn(folder, NOW + MAX_AGE - 60.5)
+    refused = turn(folder, NOW + READY - 60.5)
     assert isinstance(refused, TooEarly)
-    assert (refused.wait, refused.ready_at) == (61, NOW + MAX_AGE)
+    assert (refused.wait, refused.ready_at) == (61, NOW + READY)
     assert states(folder)[refused.kid] == "next"
     assert (folder / "ring.json").read_bytes() == before
 
@@ -321,14 +323,14 @@ def test_a_rotation_refuses_to_hurry_and_says_how_long_to_wait(folder: Path, rin
 def test_ky_03_a_key_is_public_long_enough_before_and_after_it_signs(folder: Path, ring: KeyRing) -> None:
     first, second = kid_of(folder, "signing"), kid_of(folder, "next")
     token = ring.sign_jwt(CLAIMS, "RS256")
-    done = turned(folder, NOW + MAX_AGE, "RS256")
+    done = turned(folder, NOW + READY, "RS256")
     assert ring.signing("RS256").kid == second
     third = kid_of(folder, "next")
     assert states(folder) == {first: "retired", second: "signing", third: "next"}
     assert (done.swaps[0].signing, done.swaps[0].retired, done.swaps[0].next) == (second, first, third)
     assert ring.verify_jwt(token, typ=("JWT",)) == CLAIMS
     # The old key stays public until the last token that it signed has expired everywhere.
-    gone_at = NOW + MAX_AGE + LONGEST + CLOCK_SKEW
+    gone_at = NOW + READY + LONGEST + CLOCK_SKEW
     assert prune(folder, gone_at - 1) == ()
     assert prune(folder, gone_at) == (first,)
     assert first not in ring.jwks().decode()
@@ -339,27 +341,27 @@ def test_ky_03_a_key_is_public_long_enough_before_and_after_it_signs(folder: Pat
 def test_each_step_of_a_key_has_its_time(folder: Path) -> None:
     first = kid_of(folder, "signing")
     second = kid_of(folder, "next")
-    turned(folder, NOW + MAX_AGE, "RS256")
+    turned(folder, NOW + READY, "RS256")
     turned(folder, NOW + 10 * MAX_AGE, "RS256")
     records = {record.kid: record for record in read_ring(folder)}
     assert records[first].created_at == records[first].signing_at == NOW
-    assert records[first].retired_at == NOW + MAX_AGE
+    assert records[first].retired_at == NOW + READY
     assert (records[first].state, records[first].gone_at) == ("gone", NOW + 10 * MAX_AGE)  # rotating prunes too
-    assert (records[second].created_at, records[second].signing_at) == (NOW, NOW + MAX_AGE)
+    assert (records[second].created_at, records[second].signing_at) == (NOW, NOW + READY)
     assert records[second].public_until == NOW + 10 * MAX_AGE + LONGEST + CLOCK_SKEW
 
 
 def test_the_private_part_is_erased_when_a_key_retires(folder: Path) -> None:
     before = {record.kid: record.private for record in read_ring(folder)}
     first = kid_of(folder, "signing")
-    turned(folder, NOW + MAX_AGE, "RS256")
+    turned(folder, NOW + READY, "RS256")
     lines = (before[first] or "").splitlines()[1:-1]
     content = "".join(file.read_text() for file in folder.iterdir())
     assert lines and not any(line in content for line in lines)
 
 
 def test_all_algorithms_turn_together_or_none(folder: Path) -> None:
-    assert {swap.alg for swap in turned(folder, NOW + MAX_AGE).swaps} == set(ALGORITHMS)
+    assert {swap.alg for swap in turned(folder, NOW + READY).swaps} == set(ALGORITHMS)
     turned(folder, NOW + 3 * MAX_AGE, "ES256")
     before = (folder / "ring.json").read_bytes()
     assert isinstance(turn(folder, NOW + 3 * MAX_AGE + 5), TooEarly)  # because of ES256
@@ -380,7 +382,7 @@ def test_an_emergency_does_not_wait_and_tells_which_key_was_hurried(folder: Path
     assert isinstance(done, Rotation)
     assert done.hurried == (second,)
     assert ring.signing("RS256").kid == second
-    calm = turn(folder, NOW + 1 + MAX_AGE, "RS256", emergency=True)
+    calm = turn(folder, NOW + 1 + READY, "RS256", emergency=True)
     assert isinstance(calm, Rotation) and calm.hurried == ()
 
 
@@ -403,11 +405,11 @@ def test_a_next_and_a_retired_key_can_be_revoked_too(folder: Path) -> None:
     first, second = kid_of(folder, "signing"), kid_of(folder, "next")
     done = revoke(folder, second, NOW + 5)
     assert (done.was, done.signing, done.next) == ("next", None, kid_of(folder, "next"))
-    turned(folder, NOW + 5 + MAX_AGE, "RS256")
-    done = revoke(folder, first, NOW + 6 + MAX_AGE)
+    turned(folder, NOW + 5 + READY, "RS256")
+    done = revoke(folder, first, NOW + 6 + READY)
     assert (done.was, done.signing, done.next) == ("retired", None, None)
     with pytest.raises(OperatorError, match="No key in use"):
-        revoke(folder, first, NOW + 7 + MAX_AGE)
+        revoke(folder, first, NOW + 7 + READY)
     with pytest.raises(OperatorError, match="In use: "):
         revoke(folder, "../../etc/passwd", NOW)
 
@@ -460,7 +462,7 @@ def test_another_process_signs_with_the_new_key_without_a_restart(folder: Path) 
             return line
 
         assert signing() == kid_of(folder, "signing")
-        turned(folder, NOW + MAX_AGE, "RS256")
+        turned(folder, NOW + READY, "RS256")
         assert signing() == kid_of(folder, "signing")
         worker.stdin.close()
 
@@ -502,7 +504,7 @@ def test_ky_10_keys_that_others_may_touch_are_refused(folder: Path, name: str, m
     with pytest.raises(OperatorError, match=f"chmod {'600' if name else '700'} {path}"):
         KeyRing(folder, MAX_AGE)
     with pytest.raises(OperatorError, match="chmod"):
-        turn(folder, NOW + MAX_AGE)
+        turn(folder, NOW + READY)
 
 
 def _pem(private: rsa.RSAPrivateKey) -> str:
