@@ -92,8 +92,9 @@ def open_session(
 ) -> tuple[Session, str]:
     """Open a session under a new secret; return it and the cookie's value. Two round trips.
 
-    ``previous`` is the session that this browser held until now: it ends here. If it is the same person's, what it has
-    given to products goes on under the new one; another person's must be ended with ``end_sessions`` beforehand.
+    ``previous`` is the session that this browser held until now. If it is the same person's, what it has given to
+    products goes on under the new one. It must end once the sign-in is committed: the same person's with
+    ``forget_session``, another's with ``end_sessions``.
     """
     cookie = base64.urlsafe_b64encode(random(32)).decode().rstrip("=")
     same_person = previous is not None and previous.account_id == account_id
@@ -123,9 +124,13 @@ def open_session(
     with store.batch() as closing:
         for crowded_out in batch.results[0]:
             closing.command("DEL", _record(crowded_out))
-        if previous is not None:
-            _forget(closing, previous)
     return session, cookie
+
+
+def forget_session(store: RedisStore, session: Session) -> None:
+    """End a session alone: what it has given to products goes on. One round trip."""
+    with store.batch() as batch:
+        _forget(batch, session)
 
 
 def find_session(store: RedisStore, cookie: str, now: float) -> Session | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import ExitStack
 from typing import assert_never
 
 from flask import Response, request
@@ -15,7 +16,7 @@ from idp.accounts.identity import Identity
 from idp.accounts.lifecycle import snapshot
 from idp.accounts.linking import Found, New, ProveFirst, Refused, decide, find_email_owner, find_linked
 from idp.accounts.remembered import remember
-from idp.accounts.sessions import Session, end_sessions, open_session, queue_logout_notices
+from idp.accounts.sessions import Session, end_sessions, forget_session, open_session, queue_logout_notices
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
 from idp.errors import PageError
@@ -42,12 +43,18 @@ def finish(pending: Pending, identity: Identity, *, kept: bool) -> Response:
     device = cookies.find(cookies.DEVICE) or base64.urlsafe_b64encode(here.random(32)).rstrip(b"=").decode()
     agent = devices.describe_agent(request.headers.get("User-Agent", ""))
     previous = visitor()
-    with here.database.transaction() as db:
-        account = _account(db, identity, pending)
-        stranger = [previous] if previous is not None and previous.account_id != account.id else []
-        queue_logout_notices(db, here.store, stranger, here.clients, here.clock())
-        session, cookie = _open(db, account, identity, previous, kept=kept, device=device, agent=agent)
-    end_sessions(here.store, stranger)
+    with ExitStack() as undo:
+        with here.database.transaction() as db:
+            account = _account(db, identity, pending)
+            stranger = [previous] if previous is not None and previous.account_id != account.id else []
+            queue_logout_notices(db, here.store, stranger, here.clients, here.clock())
+            session, cookie = _open(db, account, identity, previous, kept=kept, device=device, agent=agent)
+            undo.callback(forget_session, here.store, session)
+        undo.pop_all()  # committed: from here on the person has signed in
+    if stranger:
+        end_sessions(here.store, stranger)
+    elif previous is not None:
+        forget_session(here.store, previous)
     here.attempts.step(
         pending.receipt, Step.session_opened, outcome="done", account_id=account.id, amr=" ".join(identity.methods)
     )
