@@ -11,7 +11,7 @@ import sqlite3
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +25,14 @@ from idp.config import Config
 from idp.errors import OperatorError, Unavailable
 
 if TYPE_CHECKING:
+    import psycopg
     from alembic.config import Config as Migrations
+    from psycopg.abc import RV, PQGen
 
 CONNECT = 3  # seconds to reach the server
 BUSY = 5  # seconds to wait for a connection of ours, and for another writer
-STATEMENT = 15  # seconds after which PostgreSQL gives up a statement
+STATEMENT = 8  # seconds after which PostgreSQL gives up a statement
+ANSWER = 10  # seconds after which we give up PostgreSQL: it hangs, or the machine below it
 MIGRATION_LOCK = 0x69647031  # the number of our advisory lock: only one process migrates
 
 
@@ -93,6 +96,8 @@ class Database:
             if self.kind == "postgresql":
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text("SET LOCAL lock_timeout = 0"))
+                driver: Any = connection.connection.driver_connection
+                driver.patience = None
                 connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": MIGRATION_LOCK})
             self._migrations.attributes["connection"] = connection
             command.upgrade(self._migrations, "head")
@@ -176,7 +181,31 @@ def _postgresql(url: str) -> Engine:
         "keepalives_idle": 30,
         "options": f"-c statement_timeout={STATEMENT}s -c lock_timeout={BUSY}s -c idle_in_transaction_session_timeout=60s",
     }
-    return create_engine(parsed, hide_parameters=True, pool_timeout=BUSY, pool_pre_ping=True, connect_args=settings)
+    engine = create_engine(parsed, hide_parameters=True, pool_timeout=BUSY, pool_pre_ping=True, connect_args=settings)
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: object, _record: object, given: list[Any], named: dict[str, Any]) -> Any:
+        return _impatient().connect(*given, **named)
+
+    return engine
+
+
+@cache
+def _impatient() -> type[psycopg.Connection[Any]]:
+    """Connections that give up a server which hangs. None of its own limits works then, and neither does the network's."""
+    import psycopg  # not needed with SQLite
+
+    class Impatient(psycopg.Connection[Any]):
+        patience: float | None = ANSWER
+
+        def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+            try:
+                return super().wait(gen, interval, self.patience if timeout is None else timeout)
+            except psycopg.errors._WaitTimeout:  # an OperationalError
+                self.close()  # the answer may still come: it must reach nobody
+                raise
+
+    return Impatient
 
 
 def _forget_connections(engine: weakref.ref[Engine]) -> None:

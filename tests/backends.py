@@ -181,6 +181,19 @@ class RealPostgres:
         """As a crash would: everything ends at once, and the next start recovers."""
         self._end(signal.SIGQUIT)
 
+    def pause(self) -> None:
+        """Freeze all its processes: connections stay, new ones are not even greeted, until ``resume``."""
+        self._send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._send(signal.SIGCONT)
+
+    def _send(self, what: signal.Signals) -> None:
+        assert self._process is not None
+        below = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        for pid in [self._process.pid, *map(int, below)]:
+            os.kill(pid, what)
+
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(how)
