@@ -139,7 +139,8 @@ def make_server(config: Config, host: str, port: int) -> MPServer:
 
 def load_application(config: Config, parent: int) -> Callable[..., Any]:
     """Build the application in a worker process; it ends with ``parent``, also after SIGKILL."""
-    end_with_parent(parent)
+    # At once: told to stop politely it waits for idle connections, and nobody is left who would end that.
+    end_with_parent(parent, signal.SIGKILL)
     from idp.app import create_app
     from idp.logs import configure
     from idp.parts import build
@@ -203,7 +204,7 @@ class _BackgroundWork:
 
 def _work(config: Config, parent: int) -> None:
     os.setsid()  # Ctrl-C is for our parent, who ends us after the last request
-    end_with_parent(parent)
+    end_with_parent(parent, signal.SIGTERM)
     from idp.cli.worker_command import run_worker
     from idp.logs import configure
 
@@ -211,13 +212,13 @@ def _work(config: Config, parent: int) -> None:
     run_worker(config, read_references())
 
 
-def end_with_parent(parent: int) -> None:
+def end_with_parent(parent: int, how: signal.Signals) -> None:
     """Ask the kernel to end this process with ``parent``. Linux only; elsewhere a stop by signal still ends all."""
     # Until somebody sets its own handler here, the one that the fork has from its parent would swallow the signal.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform != "linux":
         return
     death_signal = 1  # PR_SET_PDEATHSIG
-    ctypes.CDLL(None).prctl(death_signal, signal.SIGTERM)
+    ctypes.CDLL(None).prctl(death_signal, how)
     if os.getppid() != parent:  # it died before we asked
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), how)
