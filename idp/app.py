@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response, g, redirect, request
+from flask import Flask, Response, abort, g, redirect, request
 from werkzeug.exceptions import HTTPException
 
 from idp import health, language_switch, security_headers
@@ -56,7 +56,7 @@ def create_app(built: Parts) -> Flask:
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_FORM
     app.config["MAX_FORM_PARTS"] = 100
     app.url_map.merge_slashes = False
-    app.before_request(_refuse_doubled_host)
+    app.before_request(_refuse_what_reads_in_two_ways)
     prepare(app)
     security_headers.protect(app)
     for page in PAGES:
@@ -67,10 +67,13 @@ def create_app(built: Parts) -> Flask:
     return app
 
 
-def _refuse_doubled_host() -> None:
-    """As ``machine.py`` does: servers join with a comma what is given twice, and a proxy may have read the other one."""
+def _refuse_what_reads_in_two_ways() -> None:
+    """A Host given twice, which servers join with a comma, as ``machine.py`` refuses it; and ``//login``, which the routing
+    would take for ``/login`` although a rule of a proxy before us saw another path."""
     if "," in request.environ.get("HTTP_HOST", ""):
         raise PageError("request_unreadable", detail="the Host header is given twice")
+    if request.environ["PATH_INFO"].startswith("//"):
+        abort(404)
 
 
 def _failed(error: IdpError) -> Response:
