@@ -213,3 +213,14 @@ def test_signing_in_again_keeps_what_the_session_gave(walker: Walker, clock: Clo
     assert walker.userinfo(first["access_token"]).status_code == 200
     logout(walker, id_token_hint=second["id_token"])
     assert walker.userinfo(first["access_token"]).status_code == 401
+
+
+def test_lo_09_there_is_no_logout_by_frames_of_products(walker: Walker) -> None:
+    """Front-channel logout, which would load pages of products into ours, is not offered."""
+    told = walker.get("/.well-known/openid-configuration").get_json()
+    assert not [name for name in told if name.startswith("frontchannel")]
+    page = walker.get("/logout")
+    assert page.status_code == 200
+    assert "<iframe" not in page.get_data(as_text=True)
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert "frame-src" not in page.headers["Content-Security-Policy"]

@@ -150,3 +150,27 @@ def test_pw_15_a_cookie_of_eight_kilobytes_is_nobodys(provider: Provider) -> Non
 def test_ds_14_http_1_0_is_answered_alike(provider: Provider) -> None:
     answer = send(provider, b"GET /me HTTP/1.0\r\n\r\n")
     assert statuses(answer) == [303]
+
+
+def test_hd_05_a_path_is_taken_as_it_was_sent(provider: Provider) -> None:
+    """Nothing is put right on the way: no doubled slash, no dot, no absolute address leads past a rule of the proxy."""
+    for path in (
+        "//login",
+        "///me",
+        "//evil.example/login",
+        "//authorize",
+        "//metrics",
+        "//health/live",
+        "/./login",
+        "/x/../me",
+        "/%2e%2e/me",
+        "/%2Fme",
+        "//token",
+    ):
+        answer = send(provider, request("GET", path))
+        assert statuses(answer) == [404], path
+        assert b"\r\nlocation:" not in answer.lower()
+    for target in ("http://evil.example", "http://evil.example/", "*"):
+        answer = send(provider, request("GET", target, host="Host: evil.example"))
+        assert b"evil" not in answer
+        assert statuses(answer)[0] < 500
