@@ -47,6 +47,7 @@ class Person:
                 continue
             except requests.RequestException:
                 self.cut += 1
+                wait_until(lambda: stop.is_set() or self.party.provider.listens(), "somebody listens again")
             except Exception as error:  # noqa: BLE001 what ends this thread must reach the test
                 self.wrong.append(f"{type(error).__name__}: {error}")
                 return
