@@ -49,22 +49,76 @@ def test_the_example_settings_are_accepted_also_those_in_comments() -> None:
     assert read_config(settings).issuer == f"https://{NAME}"
 
 
-def test_the_operators_command_hands_on_settings_and_words(tmp_path: Path) -> None:
-    (tmp_path / "idp.env").write_text("IDP_ISSUER=https://login.example.com\n")
-    program_itself = tmp_path / "program"
-    program_itself.write_text('#!/bin/sh\nprintf \'<%s>\' "$IDP_ISSUER" "$PWD" "$@"\n')
+def operators_command(folder: Path, settings: bytes, *words: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
+    """deploy/idp with a program that shows its environment, folder and words, each ended by NUL."""
+    (folder / "idp.env").write_bytes(settings)
+    program_itself = folder / "program"
+    program_itself.write_text('#!/bin/sh\nenv -0\nprintf \'%s\\0\' "$PWD" "$@"\n')
     program_itself.chmod(0o755)
     text = (DEPLOY / "idp").read_text(encoding="utf-8")
     for shipped, here in (
         ("runuser -u idp --", "env"),
-        ("/etc/idp/idp.env", tmp_path / "idp.env"),
-        ("/var/lib/idp", tmp_path),
+        ("/etc/idp/idp.env", folder / "idp.env"),
         ("/opt/idp/bin/idp", program_itself),
     ):
         assert shipped in text
         text = text.replace(shipped, str(here))
-    done = subprocess.run(["sh", "-c", text, "idp", "two words", "$(x)"], capture_output=True, text=True, check=False)
-    assert done.stdout == f"<https://login.example.com><{tmp_path}><two words><$(x)>", done.stderr
+    return subprocess.run(["sh", "-c", text, "idp", *words], capture_output=True, cwd=cwd, check=False)
+
+
+def test_the_operators_command_hands_on_settings_and_words_and_stays_where_it_is(tmp_path: Path) -> None:
+    where = tmp_path / "where the operator stands"
+    where.mkdir()
+    settings = b"# a comment\n\nIDP_ISSUER=https://login.example.com\nIDP_SUPPORT=last"  # no line end
+    done = operators_command(tmp_path, settings, "two words", "$(x)", cwd=where)
+    seen = done.stdout.decode().split("\0")
+    assert {"IDP_ISSUER=https://login.example.com", "IDP_SUPPORT=last"} <= set(seen), done.stderr
+    assert seen[-4:] == [str(where), "two words", "$(x)", ""]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgresql+psycopg://idp:a&b;c@db/idp?a=1&b=2",
+        "$(touch made)",
+        "`touch made`",
+        "$HOME ${HOME} * ~ (a) <b> |c !d #e",
+        "Our Desk <desk@example.com>",
+        'it\'s "so"',
+        "é",
+        "",
+    ],
+)
+def test_the_operators_command_reads_a_setting_as_the_service_does(tmp_path: Path, value: str) -> None:
+    done = operators_command(tmp_path, f"IDP_X={value}\n".encode(), cwd=tmp_path)
+    assert f"IDP_X={value}" in done.stdout.decode().split("\0"), done.stderr
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "IDP_X='a'",
+        'IDP_X="a"',
+        "IDP_X= a",
+        "IDP_X=a ",
+        "IDP_X=a\r",
+        "IDP_X=a\\b",
+        "IDP_X =a",
+        "export IDP_X=a",
+        "secret-1",
+    ],
+)
+def test_the_operators_command_refuses_what_others_would_read_otherwise(tmp_path: Path, line: str) -> None:
+    done = operators_command(tmp_path, f"IDP_A=secret-1\n{line}\n".encode(), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"line 2: must be NAME=value" in done.stderr
+    assert b"secret-1" not in done.stderr
+
+
+def test_the_example_settings_are_read_by_the_operators_command_also_those_in_comments(tmp_path: Path) -> None:
+    text = re.sub(r"^#(?=[A-Z_]+=)", "", (DEPLOY / "idp.env").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert operators_command(tmp_path, text.encode(), cwd=tmp_path).returncode == 0
 
 
 def test_hd_08_the_lock_holds_every_dependency_with_its_hash() -> None:
