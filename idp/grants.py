@@ -15,6 +15,7 @@ import hashlib
 import hmac
 import json
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -247,6 +248,7 @@ def rotate_refresh(
         token_hash(access),
         int(now) + client.access_token_lifetime,
         " ".join(scope),
+        time.time(),  # how late the server comes to it is a matter of the wire, whatever time it is for the caller
     )
     if answer[0] != "refreshed":
         return _refusal(answer)

@@ -20,7 +20,7 @@ from urllib.parse import unquote_plus
 import structlog
 
 from idp.attempts import Step
-from idp.errors import IdpError, OAuthError, Unavailable
+from idp.errors import OAuthError, Unavailable
 
 if TYPE_CHECKING:
     from idp.attempts import Attempts
@@ -263,8 +263,8 @@ class Endpoints:
             return None
         try:
             return self._authorize(request)
-        except IdpError:
-            return None  # the page meets the same error and shows it to the person
+        except Exception:  # noqa: BLE001 whatever it is: the page meets it again, and shows it to the person with a receipt
+            return None
 
     def _answer(self, route: Route, request: Request) -> Answer:
         try:

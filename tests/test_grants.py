@@ -289,6 +289,32 @@ def test_the_successor_is_sealed_for_whoever_holds_the_old_token(book: Book) -> 
     assert book.rotated(first.refresh_token).refresh_token == second.refresh_token
 
 
+class Late(RedisStore):
+    """A store whose server comes to what it is asked ``seconds`` later, as one that stood still does."""
+
+    seconds = 12
+
+    def call(self, function: str, key: str, *args: Any) -> Any:
+        return super().call(function, key, *args[:-1], float(args[-1]) - self.seconds)
+
+
+def test_a_rotation_that_a_stalled_server_made_late_is_no_theft(
+    book: Book, embedded: EmbeddedServer, clock: Clock
+) -> None:
+    """The caller was told to try again; what it was told to do must not end its grant."""
+    first = book.issued()
+    with Late(embedded.url) as late:
+        grants.rotate_refresh(
+            late, first.refresh_token or "", book.client, scope=(), now=clock(), random=canaries.random, secret=SECRET
+        )
+    clock.advance(12 + 5)
+    again = book.rotated(first.refresh_token)
+    assert book.is_alive(again)
+    clock.advance(10)
+    assert isinstance(book.rotate(first.refresh_token), Refusal)
+    assert not book.is_alive(again)
+
+
 def test_ij_04_what_is_no_token_of_ours_costs_no_round_trip_and_reaches_no_key(book: Book) -> None:
     code = book.open()
     before = book.store.command("DBSIZE")

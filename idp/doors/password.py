@@ -11,6 +11,7 @@ from idp import cookies, throttle
 from idp.accounts import devices
 from idp.accounts.identity import Identity, canonical_email
 from idp.accounts.passwords import check_password, find_credentials, store_rehash
+from idp.accounts.remembered import remembered
 from idp.attempts import Step
 from idp.errors import IdpError
 from idp.login.finish import finish
@@ -26,28 +27,29 @@ bp = Blueprint("password", __name__)
 def ask_password() -> Response:
     """Show e-mail and password together, so that a password manager can fill both."""
     pending = find_pending(request.args.get("p", ""))
-    return _page(pending, pending.email)
+    return _page(pending, pending.email, keep=bool(remembered()))  # who was kept signed in before wants it again
 
 
 @bp.post("/login/password")
 def take_password() -> Response:
     """Check the password; on success the journey goes on, else the same page says what to do."""
     username = request.form.get("username", "").strip()
+    kept = request.form.get("keep") == "yes"
     pending = find_pending(request.form.get("p", ""))
     try:
         email = canonical_email(username)
     except ValueError:
-        return _page(pending, username[:320], problem="login.email_malformed", status=400)
+        return _page(pending, username[:320], keep=kept, problem="login.email_malformed", status=400)
     answer = check(email, request.form.get("password", ""), pending)
     match answer:
         case Identity():
-            return finish(pending, answer, kept=request.form.get("keep") == "yes")
+            return finish(pending, answer, kept=kept)
         case int(wait):
-            response = _page(pending, username, wait=wait, status=429)
+            response = _page(pending, username, keep=kept, wait=wait, status=429)
             response.headers["Retry-After"] = str(wait)
             return response
         case None:
-            return _page(pending, username, problem="login.password_wrong", status=400)
+            return _page(pending, username, keep=kept, problem="login.password_wrong", status=400)
 
 
 def check(email: str, password: str, pending: Pending) -> Identity | int | None:
@@ -99,7 +101,13 @@ def check(email: str, password: str, pending: Pending) -> Identity | int | None:
 
 
 def _page(
-    pending: Pending, username: str, *, problem: str | None = None, wait: int | None = None, status: int = 200
+    pending: Pending,
+    username: str,
+    *,
+    keep: bool,
+    problem: str | None = None,
+    wait: int | None = None,
+    status: int = 200,
 ) -> Response:
     return show(
         "login/password.html",
@@ -109,5 +117,5 @@ def _page(
         problem=problem,
         wait=wait,
         receipt=pending.receipt if problem or wait else None,
-        keep=request.form.get("keep") == "yes",
+        keep=keep,
     )

@@ -114,7 +114,8 @@ class Authorization:
 
         A hint that is not a genuine ID token of ours is ignored: it names nobody (AZ-11).
         """
-        wanted: set[str] = set()
+        mine = self._provider.subject_for(checked.client, session.account_id, session.sub)
+        wanted: list[object] = []
         if checked.id_token_hint:
             hint = self._provider.check_id_token_hint(checked.id_token_hint)
             if hint is not None:
@@ -126,12 +127,14 @@ class Authorization:
                     ):
                         return False
                 else:
-                    wanted.add(hint["sub"])
+                    wanted.append(hint["sub"])
         for place in checked.claims.values():
             wish = place.get("sub")
-            if isinstance(wish, dict) and isinstance(wish.get("value"), str):
-                wanted.add(wish["value"])
-        return not wanted or wanted == {self._provider.subject_for(checked.client, session.account_id, session.sub)}
+            if wish is not None and "value" in wish:
+                wanted.append(wish["value"])
+            if wish is not None and "values" in wish and mine not in wish["values"]:
+                return False
+        return all(sub == mine for sub in wanted)
 
 
 def with_parameters(uri: str, fields: Fields) -> str:

@@ -47,7 +47,7 @@ def posted_or_query() -> str:
     :raises PageError: ``pending_unknown``: the posted request has been taken already.
     """
     handle = request.args.get("posted")
-    if handle is None:
+    if handle is None or len(request.args) > 1:  # beside others it is some product's own parameter, to be ignored
         return request.query_string.decode("latin-1")
     posted = pendings.take(parts().store, handle, ANY_BROWSER, parts().clock())
     g.receipt = posted.receipt

@@ -230,7 +230,12 @@ def scope_has_openid(draft: _Draft) -> None:
     scope = draft.given.get("scope", "")
     wanted = scope.split(" ") if _SCOPE.match(scope) else []
     if "openid" not in wanted:
-        raise _wrong("scope", "The scope must contain openid.", error="invalid_scope", reason="scope_without_openid")
+        raise _wrong(
+            "scope",
+            "The scope must be names with single spaces between them, one of them openid.",
+            error="invalid_scope",
+            reason="scope_without_openid",
+        )
     # Scopes that we do not know, or that this client may not have, are not granted (P-05); the token response says so.
     allowed = draft.known_client().scopes
     draft.values["scopes"] = tuple(known for known in SCOPES if known in wanted and known in allowed)
@@ -299,6 +304,8 @@ def _read_claims(value: str) -> dict[str, dict[str, Any]]:
             raise ValueError
         for name, wish in wanted.items():
             if not isinstance(wish, dict | None) or not _fits(name, 128):
+                raise ValueError
+            if wish is not None and not isinstance(wish.get("values", []), list):
                 raise ValueError
         read[place] = wanted
     return read

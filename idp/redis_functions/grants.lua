@@ -89,7 +89,7 @@ end)
 
 -- Trade a genuine refresh token for the next one.
 -- ARGV: hash of the token shown, now, client_id, hash of the next token, the next token sealed, end of the grace,
---       hash of the access token, its expiry, wanted scope ('' = all that was granted)
+--       hash of the access token, its expiry, wanted scope ('' = all that was granted), when it was sent (wall clock)
 redis.register_function('idp_grant_refresh', function(keys, args)
   local key, now = keys[1], tonumber(args[2])
   local g = redis.call('HMGET', key, 'refresh', 'previous', 'grace', 'successor', 'refresh_expires', 'client_id', 'scope',
@@ -107,7 +107,12 @@ redis.register_function('idp_grant_refresh', function(keys, args)
   if not grant_scope_within(scope, g[7]) then return {'scope_exceeded', g[8]} end
   local expires = grant_add_access(key, args[7], args[8], g[10], now, scope)
   if in_grace then return {'refreshed', g[8], g[9], expires, scope, g[4]} end
-  redis.call('HSET', key, 'refresh', args[4], 'previous', args[1], 'successor', args[5], 'grace', args[6],
+  -- A server that stood still answers nobody, and does afterwards what it was asked before: the grace begins when the
+  -- trade is made, so that who tries again then is not taken for a thief. Clocks that differ make it longer at most.
+  local clock = redis.call('TIME')
+  local late = math.floor(tonumber(clock[1]) + tonumber(clock[2]) / 1000000 - tonumber(args[10]))
+  late = math.max(0, math.min(60, late))
+  redis.call('HSET', key, 'refresh', args[4], 'previous', args[1], 'successor', args[5], 'grace', tonumber(args[6]) + late,
     'refresh_issued', math.floor(now))
   return {'refreshed', g[8], g[9], expires, scope, args[5]}
 end)

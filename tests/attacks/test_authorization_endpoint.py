@@ -322,7 +322,9 @@ def test_az_16_an_acr_that_is_essential_and_out_of_reach_is_refused(walker: Walk
         {"code_challenge_method": "S512"},
     ],
 )
-def test_az_17_p_11_a_public_client_needs_pkce_with_s256(parts: Parts, walker: Walker, more: dict[str, str | None]) -> None:
+def test_az_17_p_11_a_public_client_needs_pkce_with_s256(
+    parts: Parts, walker: Walker, more: dict[str, str | None]
+) -> None:
     public = Walker(walker.app, parts, client_id="P1", secret=None, redirect_uri="https://spa.example/cb")
     assert public.answer_of(public.az(**more))["error"] == "invalid_request"
 
@@ -477,3 +479,34 @@ def test_two_browsers_sign_in_at_once_without_meeting(walker: Walker, parts: Par
     for thread in threads:
         thread.join()
     assert len(set(subjects.values())) == 2
+
+
+@pytest.mark.parametrize(
+    "wish", ['{"acr":{"essential":true,"values":5}}', '{"acr":{"values":"1"}}', '{"sub":{"values":{"a":1}}}']
+)
+@pytest.mark.parametrize("signed_in", [True, False])
+def test_az_12_values_of_a_wish_are_a_list(walker: Walker, wish: str, signed_in: bool) -> None:
+    if signed_in:
+        walker.code()
+    refused_by_redirect(walker.az(claims=f'{{"id_token":{wish}}}'), "invalid_request")
+
+
+@pytest.mark.parametrize("value", ["5", "null", '["x"]', '"somebody else"', "true"])
+def test_az_11_a_sub_that_is_not_this_persons_never_shows_a_page_to_prompt_none(walker: Walker, value: str) -> None:
+    walker.code()
+    claims = f'{{"id_token":{{"sub":{{"value":{value}}}}}}}'
+    refused_by_redirect(walker.az(claims=claims, prompt="none"), "login_required")
+
+
+def test_az_11_the_persons_own_sub_may_be_asked_for(walker: Walker) -> None:
+    sub = claims_of(walker.tokens()["id_token"])["sub"]
+    for wish in ({"value": sub}, {"values": ["x", sub]}):
+        assert "code" in walker.answer_of(walker.az(claims=json.dumps({"userinfo": {"sub": wish}}), prompt="none"))
+
+
+@pytest.mark.parametrize("signed_in", [True, False])
+def test_a_parameter_that_we_use_ourselves_is_ignored_beside_others(walker: Walker, signed_in: bool) -> None:
+    if signed_in:
+        walker.code()
+    page = walker.follow(walker.az(posted="hello", p="x", other="y"))
+    assert page.status_code == (303 if signed_in else 200)
