@@ -159,7 +159,7 @@ def test_pw_15_every_cookie_of_a_whole_sign_in_is_flagged(walker: Walker, parts:
     answers.append(walker.submit(walker.get("/me"), "/me/sign-out"))
     lines = [line for answer in answers for line in answer.headers.getlist("Set-Cookie")]
     names = {line.partition("=")[0] for line in lines}
-    assert names == {f"__Host-idp_{kind}" for kind in ("browser", "session", "device", "language")}
+    assert names == {f"__Host-idp_{kind}" for kind in ("browser", "session", "device", "language", "account")}
     for line in lines:
         flags = {flag.strip() for flag in line.split(";")[1:]}
         assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= flags
