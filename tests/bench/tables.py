@@ -24,10 +24,8 @@ OF_RAW_SIGNATURE = 0.55
 def markdown(numbers: dict[str, Any]) -> str:
     """All tables of what was measured."""
     about = numbers["about"]
-    parts = [
-        f"{about['at']} · {about['cores']} cores, load {about['load']:.1f} at the start · Python {about['python']} · "
-        f"{about['redis']} · {about['peer']}"
-    ]
+    machine = f"{about['cores']} cores, load {about['load']:.1f} at the start"
+    parts = [" · ".join((about["at"], machine, f"Python {about['python']}", about["redis"], about["peer"]))]
     if "endpoints" in numbers:
         parts += [_limits(numbers["endpoints"]["limits"]), _endpoints(numbers["endpoints"])]
     if "two" in numbers:
@@ -115,6 +113,7 @@ def _passwords(found: dict[str, Any]) -> str:
         "per_second": "sign-ins per second",
         "busy": "told to come back",
         "cpu_ms_each": "CPU ms each, all workers",
+        "alone_p99_ms": "others before that, p99 ms",
         "others_p50_ms": "others meanwhile, p50 ms",
         "others_p99_ms": "others meanwhile, p99 ms",
         "memory_base": "memory before, MB",
@@ -159,8 +158,10 @@ def _targets(numbers: dict[str, Any]) -> str:
         rows.append(("memory meanwhile", f"base + {grown:.0f} MB", "≤ base + 38 MB", grown <= 38))
     if "starting" in numbers:
         start = numbers["starting"]
-        rows.append(("start, warm", f"{start['start']:.2f} s", "≤ 5 s", start["start"] <= 5))
-        rows.append(("idp --help", f"{start['help']:.2f} s", "≤ 0.3 s", start["help"] <= 0.3))
+        used = f"{start['start']:.2f} s ({start['start_cpu']:.2f} s of CPU)"
+        rows.append(("start, warm", used, "≤ 5 s", start["start"] <= 5))
+        used = f"{start['help']:.2f} s ({start['help_cpu']:.2f} s of CPU)"
+        rows.append(("idp --help", used, "≤ 0.3 s", start["help"] <= 0.3))
     return _table(
         ("target", "measured", "wanted", "met"),
         ((name, value, wanted, "yes" if met else "**no**") for name, value, wanted, met in rows),
