@@ -11,16 +11,16 @@ from pathlib import Path
 
 from idp.errors import OperatorError
 
-Stamp = tuple[int, int, int]
+Stamp = tuple[int, int, int, int]
 
 
 def stamp(path: Path) -> Stamp:
-    """What changes whenever a file is replaced: modification time (ns), inode and size.
+    """What changes whenever a file is replaced, or others may get at it: modification time (ns), inode, size and mode.
 
     :raises OSError: when the file is not there.
     """
     found = os.stat(path)
-    return (found.st_mtime_ns, found.st_ino, found.st_size)
+    return (found.st_mtime_ns, found.st_ino, found.st_size, found.st_mode)
 
 
 @contextlib.contextmanager

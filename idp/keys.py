@@ -14,10 +14,12 @@ import base64
 import binascii
 import hashlib
 import json
+import os
 import re
 import secrets
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +43,8 @@ ALGORITHMS = ("RS256", "ES256", "PS256", "EdDSA")
 RSA_BITS = 2048
 # The clocks of relying parties may be behind: a retired key stays public this much longer than its last token lived.
 CLOCK_SKEW = 300
+# What to do about keys that are lost; part of several messages.
+RESTORE = "restore keys/ from the backup; if there is none, see “ring.json is lost” in docs/operators/rotate-keys.md"
 # Seconds that may pass between the moment noted as a key's making and the first /jwks that shows it: others are made
 # with it, times are whole seconds, and an older /jwks may still be under way.
 PUBLISHING = 5
@@ -183,10 +187,7 @@ class KeyRing:
         self.problem: str | None = None
         self._path = folder / "ring.json"
         self._reloading = threading.Lock()
-        try:
-            self._stamp: Stamp | None = stamp(self._path)
-        except OSError as error:
-            raise OperatorError(_no_keys(folder)) from error
+        self._seen = self._look()
         self._loaded = _load(read_ring(folder))
         permanent = _read_secrets(folder)
         self.subjects_secret = bytes.fromhex(permanent.subjects)
@@ -258,19 +259,22 @@ class KeyRing:
         return self._derived[purpose]
 
     def _current(self) -> _Loaded:
-        try:
-            found: Stamp | None = stamp(self._path)
-        except OSError:
-            found = None
+        found = self._look()
         # One thread reads; the others go on with the ring they have, whose keys are still public.
-        if found != self._stamp and self._reloading.acquire(blocking=False):
+        if found != self._seen and self._reloading.acquire(blocking=False):
             try:
                 self._reload(found)
             finally:
                 self._reloading.release()
         return self._loaded
 
-    def _reload(self, found: Stamp | None) -> None:
+    def _look(self) -> tuple[Stamp, int] | None:
+        try:
+            return stamp(self._path), os.stat(self._path.parent).st_mode
+        except OSError:
+            return None
+
+    def _reload(self, found: tuple[Stamp, int] | None) -> None:
         try:
             self._loaded = _load(read_ring(self._path.parent))
             self.problem = None
@@ -279,7 +283,7 @@ class KeyRing:
             self.problem = str(error)
             _log.error("keys_not_reloaded", problem=self.problem)
         # Even when it is wrong: it is looked at again when it changes, not at every signature.
-        self._stamp = found
+        self._seen = found
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,8 +327,18 @@ class Revocation:
     next: str | None
 
 
+def has_no_keys(folder: Path) -> bool:
+    """Whether neither a ring nor secrets are there: at a first start, or when they are lost.
+
+    :raises OperatorError: when the folder cannot be looked into.
+    """
+    with _usable(folder):
+        return not (folder / "ring.json").exists() and not (folder / "secrets.json").exists()
+
+
 def create_keys(folder: Path, algorithms: Iterable[str], now: float) -> tuple[str, ...]:
-    """Make what is missing: the folder, the secrets, and a ring for RS256 and each of ``algorithms``.
+    """The keys of a start: at the first, the folder, the secrets, and a ring for RS256 and each of ``algorithms``; later
+    the rings that ``algorithms`` lack. That it is the first start, only the caller can know: ``has_no_keys``.
 
     A first key signs at once, because nobody can have cached a /jwks with older keys of its algorithm.
 
@@ -334,14 +348,49 @@ def create_keys(folder: Path, algorithms: Iterable[str], now: float) -> tuple[st
     refuse_optimised_python()
     _prepare(folder)
     with only_one(folder):
-        records = _read_or_start(folder)
-        present = {record.alg for record in records if record.state == "signing"}
-        missing = tuple(alg for alg in ALGORITHMS if alg in {"RS256", *algorithms} - present)
-        if missing:
-            for alg in missing:
-                records += [_make(alg, "signing", now), _make(alg, "next", now)]
-            _write(folder, records)
-        return missing
+        if has_no_keys(folder):
+            return _complete(folder, [], algorithms, now)
+        records = read_ring(folder)
+        _read_secrets(folder)
+        return _complete(folder, records, algorithms, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """What was lost and is made anew: the algorithms that have keys now, and whether there are other secrets."""
+
+    algorithms: tuple[str, ...]
+    secrets: bool
+
+
+def replace_lost(folder: Path, algorithms: Iterable[str], now: float) -> Replacement:
+    """Make anew what the folder has lost for ever: the ring, the secrets, or both. What is there stays.
+
+    :raises OperatorError: when the folder cannot be used, or what is there is damaged.
+    """
+    refuse_optimised_python()
+    _prepare(folder)
+    with only_one(folder):
+        without_secrets = not (folder / "secrets.json").exists()
+        if not without_secrets:
+            _read_secrets(folder)
+        records = read_ring(folder) if (folder / "ring.json").exists() else ()
+        return Replacement(_complete(folder, records, algorithms, now), without_secrets)
+
+
+def _complete(folder: Path, records: Iterable[KeyRecord], algorithms: Iterable[str], now: float) -> tuple[str, ...]:
+    ring = list(records)
+    present = {record.alg for record in ring if record.state == "signing"}
+    missing = tuple(alg for alg in ALGORITHMS if alg in {"RS256", *algorithms} - present)
+    for alg in missing:
+        ring += [_make(alg, "signing", now), _make(alg, "next", now)]
+    # Only now, when all is made: a start that is killed leaves one without the other as rarely as can be.
+    if not (folder / "secrets.json").exists():
+        made = {"version": 1, "subjects": secrets.token_hex(32), "master": secrets.token_hex(32)}
+        replace(folder / "secrets.json", _dump(made))
+    if missing:
+        _write(folder, ring)
+    return missing
 
 
 def rotate(
@@ -355,7 +404,8 @@ def rotate(
 ) -> Rotation | TooEarly:
     """``next`` signs, ``signing`` retires, a new ``next`` is published; retired keys whose time is over go.
 
-    All algorithms together or none. One that has no keys yet gets its first two.
+    All algorithms together or none. One that has no keys yet gets its first two. A ring must be there: that one is lost
+    is no reason to sign with keys that nobody knows.
 
     :param algorithms: which rings; empty means every ring there is.
     :param longest_token: seconds that the longest-lived ID token is valid: the old key stays public that long.
@@ -364,11 +414,12 @@ def rotate(
     :raises OperatorError: when the ring cannot be read or written.
     """
     refuse_optimised_python()
-    _prepare(folder)
+    read_ring(folder)  # says what is wrong, also when there is no folder to hold
     with only_one(folder):
-        records = _read_or_start(folder)
+        records = list(read_ring(folder))
+        _read_secrets(folder)
         present = {record.alg for record in records if record.state == "signing"}
-        wanted = [alg for alg in ALGORITHMS if alg in (algorithms or present or {"RS256"})]
+        wanted = [alg for alg in ALGORITHMS if alg in (algorithms or present)]
         hurried = []
         for record in records:
             ready_at = record.ready_at(jwks_max_age)
@@ -403,7 +454,7 @@ def prune(folder: Path, now: float) -> tuple[str, ...]:
     :returns: their kids.
     :raises OperatorError: when the ring cannot be read or written.
     """
-    _must_exist(folder)
+    read_ring(folder)  # says what is wrong, also when there is no folder to hold
     with only_one(folder):
         records, pruned = _prune(list(read_ring(folder)), now)
         if pruned:
@@ -418,7 +469,7 @@ def revoke(folder: Path, kid: str, now: float) -> Revocation:
 
     :raises OperatorError: when there is no such key, or it is gone already.
     """
-    _must_exist(folder)
+    read_ring(folder)  # says what is wrong, also when there is no folder to hold
     with only_one(folder):
         records = list(read_ring(folder))
         found = next((record for record in records if record.kid == kid), None)
@@ -457,7 +508,7 @@ def read_ring(folder: Path) -> tuple[KeyRecord, ...]:
     records = tuple(ring.keys)
     if len({record.kid for record in records}) != len(records):
         raise OperatorError(f"{path}: damaged (one kid twice). Restore keys/ from the backup.")
-    for alg in {record.alg for record in records if record.is_public}:
+    for alg in {"RS256"} | {record.alg for record in records if record.is_public}:
         for state in ("signing", "next"):
             if sum(record.alg == alg and record.state == state for record in records) != 1:
                 raise OperatorError(
@@ -670,31 +721,22 @@ def _one(records: Iterable[KeyRecord], alg: str, state: str) -> KeyRecord | None
     return next((record for record in records if record.alg == alg and record.state == state), None)
 
 
-def _prepare(folder: Path) -> None:
+@contextmanager
+def _usable(folder: Path) -> Iterator[None]:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not (folder / "ring.json").exists():
-            folder.chmod(0o700)  # a checkout made it, readable by all, before there was anything to hide
+        yield
     except OSError as error:
         raise OperatorError(
-            f"{folder}: cannot be used for keys ({error.strerror}). Give another folder as IDP_KEYS."
+            f"{folder.absolute()}: cannot be used for keys ({error.strerror}). It must belong to the user who runs idp; "
+            "IDP_KEYS names another."
         ) from error
 
 
-def _must_exist(folder: Path) -> None:
-    if not (folder / "ring.json").exists():
-        raise OperatorError(_no_keys(folder))
-
-
-def _read_or_start(folder: Path) -> list[KeyRecord]:
-    if (folder / "ring.json").exists():
-        _read_secrets(folder)
-        return list(read_ring(folder))
-    # Secrets first: a crash between the two leaves secrets that nothing rests on yet, and they are used then.
-    if not (folder / "secrets.json").exists():
-        made = {"version": 1, "subjects": secrets.token_hex(32), "master": secrets.token_hex(32)}
-        replace(folder / "secrets.json", _dump(made))
-    return []
+def _prepare(folder: Path) -> None:
+    with _usable(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (folder / "ring.json").exists():
+            folder.chmod(0o700)  # a checkout made it, readable by all, before there was anything to hide
 
 
 def _read_secrets(folder: Path) -> _Secrets:
@@ -704,7 +746,7 @@ def _read_secrets(folder: Path) -> _Secrets:
     except OSError as error:
         raise OperatorError(
             f"{path}: missing ({error.strerror}). Restore it from the backup: subject identifiers of pairwise clients rest "
-            "on it. If there is no backup, see “secrets.json is lost” in docs/operators/rotate-keys.md."
+            "on it. If there is no backup, see “secrets.json is lost” in docs/operators/rotate-keys.md"
         ) from error
     except ValidationError as error:
         raise OperatorError(f"{path}: damaged ({_where(error)}). Restore keys/ from the backup.") from None
@@ -715,13 +757,16 @@ def _write(folder: Path, records: list[KeyRecord]) -> None:
 
 
 def _no_keys(folder: Path) -> str:
-    return f"{folder}: no keys yet. `idp serve` makes them at its first start, `idp keys rotate` makes them now."
+    return (
+        f"{folder.absolute()}: no {'keys' if has_no_keys(folder) else 'ring.json'} there. Is it the right folder (IDP_KEYS)? "
+        f"Keys are made by the first start of `idp serve`. If they are lost, {RESTORE}"
+    )
 
 
 def _where(error: ValidationError) -> str:
     # Never the input: it may be a private key.
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    return ".".join(str(part) for part in first["loc"]) + ": " + first["type"]
+    return ": ".join(filter(None, (".".join(str(part) for part in first["loc"]), first["type"])))
 
 
 def _dump(value: Mapping[str, Any]) -> bytes:

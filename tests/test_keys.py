@@ -32,12 +32,14 @@ from idp.keys import (
     PUBLISHING,
     BadSignature,
     KeyRing,
+    Replacement,
     Rotation,
     TooEarly,
     create_keys,
     load_public_jwk,
     prune,
     read_ring,
+    replace_lost,
     revoke,
     rotate,
 )
@@ -576,10 +578,63 @@ def test_lost_secrets_stop_the_start_and_are_never_made_anew_silently(folder: Pa
     assert not (folder / "secrets.json").exists()
 
 
-def test_an_empty_folder_says_what_to_run(tmp_path: Path) -> None:
-    for attempt in (lambda: KeyRing(tmp_path, 1), lambda: prune(tmp_path, NOW), lambda: revoke(tmp_path, "x", NOW)):
-        with pytest.raises(OperatorError, match="idp keys rotate"):
-            attempt()
+def test_only_a_first_start_makes_a_ring_and_every_other_says_what_to_do(folder: Path, tmp_path: Path) -> None:
+    (folder / "ring.json").unlink()
+    secrets = (folder / "secrets.json").read_bytes()
+    for attempt in (
+        lambda place: KeyRing(place, 1),
+        lambda place: turn(place, NOW, emergency=True),
+        lambda place: turn(place, NOW, "ES256"),
+        lambda place: prune(place, NOW),
+        lambda place: revoke(place, "x", NOW),
+    ):
+        for place in (folder, tmp_path / "elsewhere"):
+            with pytest.raises(OperatorError, match=r"restore keys/ from the backup.*“ring.json is lost”"):
+                attempt(place)
+    with pytest.raises(OperatorError, match=f"{folder}: no ring.json there"):
+        create_keys(folder, [], NOW)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == {"secrets.json": secrets}
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_what_is_lost_is_made_anew_on_demand_and_the_rest_stays(folder: Path) -> None:
+    kept = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert replace_lost(folder, ALGORITHMS, NOW) == Replacement((), secrets=False)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == kept
+    (folder / "ring.json").unlink()
+    assert replace_lost(folder, ["ES256"], NOW) == Replacement(("RS256", "ES256"), secrets=False)
+    assert (folder / "secrets.json").read_bytes() == kept["secrets.json"]
+    assert (ring := (folder / "ring.json").read_bytes()) != kept["ring.json"]
+    (folder / "secrets.json").unlink()
+    assert replace_lost(folder, ["ES256"], NOW) == Replacement((), secrets=True)
+    assert (folder / "ring.json").read_bytes() == ring
+    assert KeyRing(folder, MAX_AGE).algorithms() == {"RS256", "ES256"}
+
+
+@pytest.mark.parametrize("name", ["", "ring.json"])
+def test_ky_10_keys_that_are_opened_to_others_while_we_run_are_told_and_the_last_good_ring_stays(
+    folder: Path, ring: KeyRing, name: str
+) -> None:
+    path, kid = folder / name, ring.signing("RS256").kid
+    private = path.stat().st_mode
+    path.chmod(private | 0o044)
+    assert ring.signing("RS256").kid == kid
+    assert ring.problem and f"{path}: others on this machine can get at it" in ring.problem
+    path.chmod(private)
+    assert ring.signing("RS256").kid == kid
+    assert ring.problem is None
+
+
+def test_a_damaged_file_is_told_in_words_that_read_well(folder: Path) -> None:
+    for name in ("ring.json", "secrets.json"):
+        before = (folder / name).read_bytes()
+        (folder / name).write_bytes(b"{")
+        with pytest.raises(OperatorError, match=r"damaged \(json_invalid\)"):
+            KeyRing(folder, MAX_AGE)
+        (folder / name).write_bytes(before)
+    (folder / "ring.json").write_text('{"version": 1, "keys": []}')
+    with pytest.raises(OperatorError, match=r"damaged \(RS256 needs exactly one signing key\)"):
+        create_keys(folder, [], NOW)
 
 
 def test_a_folder_that_cannot_be_written_says_so_and_nothing_changes(tmp_path: Path) -> None:

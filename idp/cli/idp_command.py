@@ -13,9 +13,9 @@ from idp.errors import IdpError
 NOUNS = {
     "serve": "Run the provider.",
     "worker": "Run the background work alone: mail, logout notices, receipts.",
-    "keys": "Signing keys: list, rotate, prune, revoke.",
+    "keys": "Signing keys: list, rotate, prune, revoke, replace-lost.",
     "clients": "Relying parties: check, list, show, add, rotate-secret.",
-    "people": "Accounts: add, show, set, suspend, reactivate.",
+    "people": "Accounts: add, show, set, set-password, suspend, reactivate, withdraw-consent, list.",
     "attempts": "Receipts of sign-in attempts: show, list.",
     "mail": "The outbox: list, retry, test.",
     "database": "The SQL database: upgrade, status.",

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from idp.cli.operator_audit import record_acts
 from idp.config import Config, read_config, read_references
-from idp.keys import ALGORITHMS, KeyRecord, Rotation, TooEarly, prune, read_ring, revoke, rotate
+from idp.keys import ALGORITHMS, KeyRecord, Rotation, TooEarly, prune, read_ring, replace_lost, revoke, rotate
+
+if TYPE_CHECKING:
+    from idp.clients import Reading
 
 LONGEST_ID_TOKEN = 86_400  # what clients.yaml allows at most
 
 
 @click.group("keys")
 def keys_command() -> None:
-    """Signing keys: list, rotate, prune, revoke."""
+    """Signing keys: list, rotate, prune, revoke, replace-lost."""
 
 
 @keys_command.command(name="list")
@@ -125,14 +128,42 @@ def revoke_key(kid: str, as_json: bool) -> None:
     )
 
 
+@keys_command.command(name="replace-lost")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def replace_lost_keys(as_json: bool) -> None:
+    """Make anew what the keys folder has lost, when no backup has it. What is there stays.
+
+    A new ring.json: products fail to sign people in until they fetch /jwks again. A new secrets.json: every person is a
+    stranger to every product with pairwise subjects, for ever.
+    """
+    config = read_config()
+    done = replace_lost(config.keys, _read_clients(config).algorithms, time.time())
+    record_acts(config, *(("keys_created", {"alg": alg}) for alg in done.algorithms))
+    if as_json:
+        click.echo(
+            json.dumps({"keys": str(config.keys), "algorithms": done.algorithms, "secrets": done.secrets}, indent=2)
+        )
+        return
+    if done.algorithms:
+        click.echo(f"{config.keys}: new keys for {', '.join(done.algorithms)} sign from now on.")
+    if done.secrets:
+        click.echo(f"{config.keys}: new secrets. Restart the provider, if it runs: it holds the old ones.")
+    if not done.algorithms and not done.secrets:
+        click.echo(f"{config.keys}: nothing is lost.")
+
+
 _ORDER = {"signing": 0, "next": 1, "retired": 2, "gone": 3}
 
 
-def _longest_id_token(config: Config) -> int:
+def _read_clients(config: Config) -> Reading:
     from idp.clients import read_file
     from idp.parts import clients_path
 
-    reading = read_file(clients_path(config), read_references(), loopback=config.on_loopback)
+    return read_file(clients_path(config), read_references(), loopback=config.on_loopback)
+
+
+def _longest_id_token(config: Config) -> int:
+    reading = _read_clients(config)
     if reading.errors:
         # A provider goes on with the last good file, which we do not know here: assume the longest that any may have.
         return LONGEST_ID_TOKEN

@@ -150,6 +150,33 @@ def test_rotating_a_new_algorithm_makes_its_first_keys(config: Config) -> None:
     assert f"EdDSA: {kid_of(config, 'signing', 'EdDSA')} signs" in said and "These are the first keys." in said
 
 
+def test_rotating_makes_no_first_ring_and_no_folder(config: Config) -> None:
+    for missing in (config.keys / "ring.json", config.keys / "secrets.json"):
+        missing.unlink()
+        left = sorted(config.keys.iterdir())
+        for words in (("rotate",), ("rotate", "--emergency"), ("rotate", "--alg", "ES256")):
+            with pytest.raises(OperatorError, match=r"restore keys/ from the backup.*rotate-keys\.md"):
+                run(config, *words)
+        assert sorted(config.keys.iterdir()) == left
+    config.keys.rmdir()
+    with pytest.raises(OperatorError, match=f"{config.keys}: no keys there"):
+        run(config, "rotate")
+    assert not config.keys.exists()
+
+
+def test_what_is_lost_is_made_anew_when_asked_by_name(config: Config) -> None:
+    with closing(Database(config)) as database:
+        database.upgrade()
+    assert run(config, "replace-lost").stdout == f"{config.keys}: nothing is lost.\n"
+    (config.keys / "ring.json").unlink()
+    assert run(config, "replace-lost").stdout == f"{config.keys}: new keys for RS256 sign from now on.\n"
+    (config.keys / "secrets.json").unlink()
+    assert "new secrets. Restart the provider" in run(config, "replace-lost").stdout
+    (config.keys / "ring.json").unlink()
+    assert as_json(config, "replace-lost") == {"keys": str(config.keys), "algorithms": ["RS256"], "secrets": False}
+    assert [event for event, _, _ in audited(config)] == ["keys.created"] * 2
+
+
 def test_pruning_takes_what_is_over_and_names_what_must_wait(config: Config) -> None:
     assert run(config, "prune").stdout == "Nothing to prune.\n"
     old = kid_of(config, "signing")
