@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Iterable
 from enum import StrEnum
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from idp.logs import printable
@@ -48,6 +50,21 @@ class Event(StrEnum):
     clients_added = "clients.added", "A relying party was added to clients.yaml by the command."
     clients_secret_rotated = "clients.secret_rotated", "A relying party got a second client secret."
     mail_retried = "mail.retried", "An operator sent a mail on its way again."
+
+
+# What only a provider with keys has done: they are there, or lost.
+KEYS_KNOWN = (
+    Event.keys_created,
+    Event.keys_rotated,
+    Event.keys_pruned,
+    Event.keys_revoked,
+    Event.person_signed_in,
+)
+
+
+def happened(db: Session, events: Iterable[Event]) -> bool:
+    """Whether one of ``events`` was ever recorded."""
+    return db.scalar(select(AuditEvent.id).where(AuditEvent.event.in_([*events])).limit(1)) is not None
 
 
 def record(

@@ -10,7 +10,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import closing
 from functools import partial
 from multiprocessing.context import ForkProcess
 from typing import TYPE_CHECKING, Any, Self
@@ -32,8 +33,7 @@ WORK_STOPS = 10.0  # seconds: a little more than the background work allows itse
 @click.command("serve")
 def serve_command() -> None:
     """Run the provider until it is told to stop (SIGTERM or Ctrl-C)."""
-    from idp.cli.operator_audit import record_acts
-    from idp.keys import create_keys, refuse_optimised_python
+    from idp.keys import refuse_optimised_python
     from idp.logs import configure
 
     refuse_optimised_python()
@@ -44,12 +44,10 @@ def serve_command() -> None:
     host, port = _listening_address(config)
     _must_be_free(host, port)
     clients = _read_clients(config)
-    made = create_keys(config.keys, clients.algorithms(), time.time())
     embedded = _start_store(config)
     try:
-        _prepare_database(config)
-        if made:
-            record_acts(config, *(("keys_created", {"alg": alg}) for alg in made))
+        knows_keys = _prepare_database(config)
+        _prepare_keys(config, clients.algorithms(), knows_keys)
         _warm_up()
         with _BackgroundWork(config):
             _answer_requests(config, host, port)
@@ -89,14 +87,30 @@ def _start_store(config: Config) -> EmbeddedServer | None:
     return None if config.redis_url else EmbeddedServer.start(config.data)
 
 
-def _prepare_database(config: Config) -> None:
+def _prepare_database(config: Config) -> bool:
+    """Bring the tables up to date; return whether a provider with keys has worked on them before."""
+    from idp.audit import KEYS_KNOWN, happened
     from idp.database import Database
 
-    database = Database(config)
-    try:
+    with closing(Database(config)) as database:
         database.upgrade()
-    finally:
-        database.close()
+        with database.reading() as db:
+            return happened(db, KEYS_KNOWN)
+
+
+def _prepare_keys(config: Config, algorithms: Collection[str], knows_keys: bool) -> None:
+    """Make the keys of a first start. Others would change the subjects of people and who we are to products: refuse."""
+    from idp.cli.operator_audit import record_acts
+    from idp.keys import RESTORE, create_keys, has_no_keys
+
+    if knows_keys and has_no_keys(config.keys):
+        raise OperatorError(
+            f"{config.keys.absolute()}: no keys there, but the database has worked with some. Is it the right folder "
+            f"(IDP_KEYS), and the right database? If the keys are lost, {RESTORE}"
+        )
+    made = create_keys(config.keys, algorithms, time.time())
+    if made:
+        record_acts(config, *(("keys_created", {"alg": alg}) for alg in made))
 
 
 def _warm_up() -> None:
