@@ -12,8 +12,8 @@ import click
 from sqlalchemy.orm import Session
 
 from idp.attempts import drain, find_attempt, latest_attempts, read_code, steps_of
+from idp.cli.made_database import made_database
 from idp.config import read_config
-from idp.database import Database
 from idp.errors import OperatorError, Unavailable
 from idp.languages import Languages
 from idp.models import Attempt, AttemptStep
@@ -67,16 +67,16 @@ def list_attempts(failed: bool, limit: int, as_json: bool) -> None:
 def _reading() -> Iterator[Session]:
     """The database, with the steps that still stood in Redis: a caller reads out a code that is seconds old."""
     config = read_config()
-    database = Database(config)
-    try:
-        with connect(config) as store:
-            drain(store, database)
-    except Unavailable as error:
-        if error.reason != "redis_down":
-            raise
-        click.echo("Redis does not answer: the newest steps may be missing.", err=True)
-    with database.reading() as db:
-        yield db
+    with made_database(config) as database:
+        try:
+            with connect(config) as store:
+                drain(store, database)
+        except Unavailable as error:
+            if error.reason != "redis_down":
+                raise
+            click.echo("Redis does not answer: the newest steps may be missing.", err=True)
+        with database.reading() as db:
+            yield db
 
 
 def _row(attempt: Attempt) -> dict[str, Any]:

@@ -34,9 +34,12 @@ def upgrade() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def status(as_json: bool) -> None:
     """Tell whether the database answers and its tables are up to date. Exit code 1 when not."""
+    from idp.cli.made_database import must_be_made
     from idp.database import Database
 
-    with closing(Database(read_config())) as database:
+    config = read_config()
+    must_be_made(config)
+    with closing(Database(config)) as database:
         kind, version, newest = database.kind, database.version(), database.newest_version
     if as_json:
         click.echo(json.dumps({"kind": kind, "version": version, "newest": newest, "current": version == newest}))

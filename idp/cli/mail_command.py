@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +29,8 @@ def list_mails(state: str | None, recipient: str | None, limit: int, as_json: bo
     """List mails: on their way, sent, refused for good (bounced), or not deliverable (given_up)."""
     from sqlalchemy import select
 
+    from idp.cli.made_database import made_database
     from idp.config import read_config
-    from idp.database import Database
     from idp.models import OutboxMail
 
     wanted = select(OutboxMail).order_by(OutboxMail.id.desc()).limit(limit)
@@ -39,7 +38,7 @@ def list_mails(state: str | None, recipient: str | None, limit: int, as_json: bo
         wanted = wanted.where(OutboxMail.state == state)
     if recipient:
         wanted = wanted.where(OutboxMail.recipient == recipient.lower())
-    with closing(Database(read_config())) as database, database.reading() as db:
+    with made_database(read_config()) as database, database.reading() as db:
         rows = [_row(mail) for mail in db.scalars(wanted)]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -60,14 +59,14 @@ def list_mails(state: str | None, recipient: str | None, limit: int, as_json: bo
 def retry(numbers: tuple[int, ...], everything: bool) -> None:
     """Send mails again, now: those with these IDs, or --all. Mails that were sent stay sent."""
     from idp import audit
+    from idp.cli.made_database import made_database
     from idp.config import read_config
-    from idp.database import Database
     from idp.outbox import MAILS
 
     if bool(numbers) == everything:
         raise click.UsageError("Give the IDs of mails (idp mail list), or --all.")
     now = time.time()
-    with closing(Database(read_config())) as database, database.transaction() as db:
+    with made_database(read_config()) as database, database.transaction() as db:
         again = MAILS.retry(db, None if everything else numbers, now)
         for number in again:
             audit.record(db, audit.Event.mail_retried, now=now, actor=audit.operator(), mail=number)

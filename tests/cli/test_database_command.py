@@ -12,6 +12,8 @@ from idp.cli.database_command import database_command
 
 def test_upgrade_makes_the_tables_and_status_tells_whether_they_are_up_to_date(tmp_path: Path) -> None:
     run = CliRunner(env={"IDP_ISSUER": "http://localhost:8000", "IDP_DATA": str(tmp_path / "data")})
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "idp.sqlite").touch()
     before = run.invoke(database_command, ["status"])
     assert before.exit_code == 1
     assert "Run: idp database upgrade" in before.output
