@@ -127,6 +127,15 @@ def reactivate(db: Transaction, account: Account, *, actor: str, now: float) -> 
     audit.record(db, audit.Event.person_reactivated, now=now, actor=actor, account_id=account.id)
 
 
+def set_password(db: Transaction, account: Account, password_hash: str, *, actor: str, now: float) -> None:
+    """Give the account another password, or its first, and end all that is open: who knew the old one may hold it."""
+    if account.password is None:
+        account.password = Password(hash=password_hash, changed_at=int(now))
+    else:
+        account.password.hash, account.password.changed_at = password_hash, int(now)
+    end_everything(db, account.id, event=audit.Event.person_password_set, actor=actor, now=now)
+
+
 def end_everything(db: Transaction, account_id: str, *, event: audit.Event, actor: str, now: float) -> None:
     """End all sessions and all grants of a person, offline ones too; products are told."""
     db.add(Revocation(kind="account", account_id=account_id, created_at=int(now)))
@@ -209,8 +218,11 @@ def _write_email(account: Account, changes: Mapping[str, Any], now: float) -> No
     elif email.verified_at is None or "email" in changes:
         email.verified_at = int(now)
     if "email" in changes:
+        if changes["email"] is None:
+            raise WrongClaim("email", "cannot be removed: the person signs in with it.")
+        text = check_claim("email", changes["email"])
         try:
-            address = read_address(check_claim("email", changes["email"]))
+            address = read_address(text)
         except ValueError as error:
             raise WrongClaim("email", str(error)) from error
         email.address, email.canonical = address.written, address.canonical

@@ -112,6 +112,10 @@ def check_new_password(password: str) -> str | None:
     """What is wrong with a password that somebody wants to have: None, or the end of "The password …", for operators."""
     if len(password) < SHORTEST:
         return f"has fewer than {SHORTEST} characters"
+    try:
+        _normalised(password)
+    except PageError:
+        return f"is longer than {LONGEST_CHARACTERS} characters or {LONGEST_BYTES} bytes"
     return None
 
 

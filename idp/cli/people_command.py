@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from idp.models import Account
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
+PASSWORD_FILE = click.option("--password-file", type=click.Path(path_type=Path), help="Holds the password.")
+PASSWORD_STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 
 
 @click.group("people")
 def people_command() -> None:
-    """Accounts: add, show, set, suspend, reactivate, withdraw-consent, list."""
+    """Accounts: add, show, set, set-password, suspend, reactivate, withdraw-consent, list."""
 
 
 @people_command.command()
 @click.argument("email")
 @click.option("--name", help="The person's full name.")
-@click.option(
-    "--password-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Holds the password."
-)
-@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@PASSWORD_FILE
+@PASSWORD_STDIN
 @AS_JSON
 def add(email: str, name: str | None, password_file: Path | None, password_stdin: bool, as_json: bool) -> None:
     """Make an account for EMAIL. Without a given password one is made, and shown this once.
@@ -47,15 +47,10 @@ def add(email: str, name: str | None, password_file: Path | None, password_stdin
     """
     from idp import audit
     from idp.accounts.lifecycle import AddressTaken, create_account
-    from idp.accounts.passwords import PasswordHasher, check_new_password
     from idp.accounts.standard_claims import WrongClaim
 
-    given = _given_password(password_file, password_stdin)
-    password = given or base64.urlsafe_b64encode(secrets.token_bytes(15)).decode()
-    if problem := check_new_password(password):
-        raise OperatorError(f"The password {problem}.")
+    password, made, hashed = _new_password(password_file, password_stdin)
     address = _address(email)
-    hashed = PasswordHasher(1, 1).hash(password)
     with _database() as (_, database):
         try:
             with database.transaction() as db:
@@ -76,13 +71,13 @@ def add(email: str, name: str | None, password_file: Path | None, password_stdin
             raise OperatorError(
                 f"{address.written} has an account already: idp people show {address.written}"
             ) from None
-    if given is None:
+    if made:
         row["password"] = password
     if as_json:
         click.echo(json.dumps(row, indent=2))
         return
     click.echo(f"{address.written} has an account now.")
-    if given is None:
+    if made:
         click.echo(f"Password: {password}\nIt is shown only this once.")
 
 
@@ -132,8 +127,38 @@ def set_claims(email: str, changes: tuple[str, ...]) -> None:
             raise OperatorError(str(error)) from None
         except AddressTaken:
             raise OperatorError(f"{wanted['email']} belongs to another account.") from None
+        click.echo("Written.")
         _bring_to_redis(config, database)
-    click.echo("Written.")
+
+
+@people_command.command()
+@click.argument("email")
+@PASSWORD_FILE
+@PASSWORD_STDIN
+@AS_JSON
+def set_password(email: str, password_file: Path | None, password_stdin: bool, as_json: bool) -> None:
+    """Give EMAIL's person another password; their sessions and what products were given end at once.
+
+    Without a given password one is made, and shown this once. Be sure that it is the person who asks.
+    """
+    from idp import audit
+    from idp.accounts import lifecycle
+
+    password, made, hashed = _new_password(password_file, password_stdin)
+    with _database() as (config, database):
+        with database.transaction() as db:
+            account = _find(db, email)
+            lifecycle.set_password(db, account, hashed, actor=audit.operator(), now=time.time())
+            row = _row(account)
+        if made:
+            row["password"] = password
+        if as_json:
+            click.echo(json.dumps(row, indent=2))
+        else:
+            click.echo(f"{email} has another password now.")
+            if made:
+                click.echo(f"Password: {password}\nIt is shown only this once.")
+        _bring_to_redis(config, database)
 
 
 @people_command.command()
@@ -146,8 +171,8 @@ def suspend(email: str) -> None:
     with _database() as (config, database):
         with database.transaction() as db:
             lifecycle.suspend(db, _find(db, email), actor=audit.operator(), now=time.time())
+        click.echo(f"{email} is suspended.")
         _bring_to_redis(config, database)
-    click.echo(f"{email} is suspended.")
 
 
 @people_command.command()
@@ -175,8 +200,8 @@ def withdraw_consent(email: str, client_id: str) -> None:
             account = _find(db, email)
             if not lifecycle.withdraw_consent(db, account, client_id, actor=audit.operator(), now=time.time()):
                 raise OperatorError(f"{email} has allowed {client_id!r} nothing.")
+        click.echo(f"{client_id} has to ask again.")
         _bring_to_redis(config, database)
-    click.echo(f"{client_id} has to ask again.")
 
 
 @people_command.command(name="list")
@@ -205,21 +230,19 @@ def list_people(as_json: bool) -> None:
 
 @contextmanager
 def _database() -> Iterator[tuple[Config, Database]]:
+    from idp.cli.made_database import made_database
     from idp.config import read_config
-    from idp.database import Database
 
     config = read_config()
-    database = Database(config)
-    try:
-        if not database.is_current():
-            raise OperatorError("The tables are not up to date. Run: idp database upgrade")
+    with made_database(config) as database:
         yield config, database
-    finally:
-        database.close()
 
 
 def _bring_to_redis(config: Config, database: Database) -> None:
-    """Let the change take effect at once, whether or not a provider is running."""
+    """Let what was just written take effect at once, whether or not a provider is running.
+
+    It stands even when that cannot be done, so this is said and no error.
+    """
     from idp import logs
     from idp.accounts.lifecycle import apply_revocations
     from idp.clients import Clients
@@ -228,12 +251,17 @@ def _bring_to_redis(config: Config, database: Database) -> None:
     from idp.redis_store import connect
 
     logs.configure("ERROR")  # what clients.yaml may lack is not this command's subject
-    clients = Clients(clients_path(config), read_references(), loopback=config.on_loopback)
     try:
+        clients = Clients(clients_path(config), read_references(), loopback=config.on_loopback)
         with connect(config) as store:
             apply_revocations(database, store, clients, time.time())
-    except Unavailable:
-        click.echo("Redis does not answer: open sessions follow as soon as it does.", err=True)
+    except (OperatorError, Unavailable) as error:
+        down = isinstance(error, Unavailable) and error.reason == "redis_down"
+        click.echo(
+            "This stands, but open sessions do not know it yet: a provider that runs tells them within seconds, or the next "
+            f"one as it starts. Not done here, because: {'Redis does not answer.' if down else error}",
+            err=True,
+        )
 
 
 def _find(db: Transaction, email: str) -> Account:
@@ -254,12 +282,30 @@ def _address(text: str) -> Any:
         raise OperatorError(f"{text[:100]!r}: {error}") from None
 
 
+def _new_password(file: Path | None, stdin: bool) -> tuple[str, bool, str]:
+    """The given password, or one made here; whether it was made here; its hash."""
+    from idp.accounts.passwords import PasswordHasher, check_new_password
+
+    given = _given_password(file, stdin)
+    password = base64.urlsafe_b64encode(secrets.token_bytes(15)).decode() if given is None else given
+    if problem := check_new_password(password):
+        raise OperatorError(f"The password {problem}.")
+    return password, given is None, PasswordHasher(1, 1).hash(password)
+
+
 def _given_password(file: Path | None, stdin: bool) -> str | None:
     if file is not None and stdin:
         raise OperatorError("Give the password once: --password-file or --password-stdin.")
-    if file is not None:
-        return file.read_text(encoding="utf-8").rstrip("\r\n")
-    return sys.stdin.read().rstrip("\r\n") if stdin else None
+    if file is None and not stdin:
+        return None
+    try:
+        # Bytes: a terminal's encoding has no say in what the person types later into a page.
+        given = file.read_bytes() if file is not None else sys.stdin.buffer.read()
+        return given.decode("utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise OperatorError(f"{file or 'standard input'}: cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise OperatorError("The password is not text in UTF-8.") from None
 
 
 def _value(name: str, text: str) -> Any:

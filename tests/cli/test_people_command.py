@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,19 +14,19 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select
 
+from idp.accounts import lifecycle
 from idp.accounts.passwords import PasswordHasher, check_password, find_credentials
 from idp.accounts.sessions import find_session
 from idp.accounts.standard_claims import RESERVED
 from idp.cli.people_command import people_command
 from idp.config import Config
-from idp.database import Database
 from idp.errors import OperatorError
 from idp.models import AuditEvent
 from idp.parts import Parts
 from idp.redis_store import EmbeddedServer
 from tests import canaries
 from tests.journey import add_carol
-from tests.people import open_for
+from tests.people import access_is_alive, give, open_for, refresh_is_alive
 
 Idp = Callable[..., Result]
 
@@ -40,8 +42,8 @@ def idp(config: Config, parts: Parts, embedded: EmbeddedServer) -> Idp:
         "IDP_REDIS_URL": embedded.url,
     }
 
-    def run(*words: str, given: str = "") -> Result:
-        result = CliRunner().invoke(people_command, words, env=environ, input=given)
+    def run(*words: str, given: str | bytes = "", **changes: str) -> Result:
+        result = CliRunner().invoke(people_command, words, env=environ | changes, input=given)
         canaries.show(result.output, "idp people")
         return result
 
@@ -124,6 +126,68 @@ def test_add_refuses_a_wrong_name(idp: Idp) -> None:
     assert "U+202E" in refused(idp("add", "carol@example.org", "--name", "Carol \u202elorac"))
 
 
+def test_add_refuses_a_password_that_is_no_text_empty_too_long_or_not_to_be_read(idp: Idp, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_bytes(b"pass\xffword-\xe9")
+    for words, given, message in (
+        (("--password-file", str(file)), b"", "is not text in UTF-8"),
+        (("--password-stdin",), b"pass\xffword-\xe9", "is not text in UTF-8"),
+        (("--password-stdin",), b"", "fewer than 8"),  # nothing was piped in: no password that nobody knows is made
+        (("--password-stdin",), b"x" * 1025, "is longer than 1024 characters"),
+        (("--password-stdin",), "\ufdfa".encode() * 1024, "is longer than 1024 characters or 4096 bytes"),
+        (("--password-file", str(tmp_path / "none")), b"", "cannot be read (No such file or directory)"),
+        (("--password-file", str(tmp_path)), b"", "cannot be read (Is a directory)"),
+    ):
+        assert message in refused(idp("add", "carol@example.org", *words, given=given))
+    assert "Nobody has the address" in refused(idp("show", "carol@example.org"))
+
+
+def test_add_takes_a_password_in_any_script_whatever_the_locale(parts: Parts, config: Config) -> None:
+    secret = canaries.register("ключ 🗝 clé très longue", "password")
+    environ = {"IDP_ISSUER": config.issuer, "IDP_DATA": str(config.data), "LC_ALL": "C", "PYTHONUTF8": "0"}
+    words = [sys.executable, "-m", "idp", "people", "add", "carol@example.org", "--password-stdin"]
+    subprocess.run(words, env=environ, input=secret.encode(), check=True, capture_output=True)
+    assert can_sign_in(parts, secret)
+
+
+# --- set-password ----------------------------------------------------------------------------------------------------
+
+
+def test_set_password_shows_a_new_one_once_and_ends_what_the_old_one_opened(idp: Idp, parts: Parts) -> None:
+    old = canaries.register("a password of carol", "password")
+    carol = add_carol(parts, password=old)
+    session, cookie = open_for(parts, carol)
+    issued = give(parts, session, offline=True)
+    result = idp("set-password", "Carol@example.org")
+    password = re.search(r"Password: (\S{20})\n", result.stdout)
+    assert password is not None
+    assert can_sign_in(parts, password[1])
+    assert not can_sign_in(parts, old)
+    assert find_session(parts.store, cookie, parts.clock()) is None
+    assert not access_is_alive(parts, issued)
+    assert not refresh_is_alive(parts, issued)
+    assert password[1] not in idp("show", "carol@example.org").stdout
+    with parts.database.reading() as db:
+        event, actor, account_id = db.execute(
+            select(AuditEvent.event, AuditEvent.actor, AuditEvent.account_id).order_by(AuditEvent.id.desc())
+        ).first()
+    assert (event, account_id) == ("person.password_set", carol)
+    assert actor.startswith("operator:")
+
+
+def test_set_password_takes_a_given_one_and_gives_a_first_one(idp: Idp, parts: Parts, tmp_path: Path) -> None:
+    secret = canaries.register("a password of carol", "password")
+    add_carol(parts, password=None)
+    file = tmp_path / "password"
+    file.write_text(secret + "\n", encoding="utf-8")
+    assert idp("set-password", "carol@example.org", "--password-file", str(file)).exit_code == 0
+    assert can_sign_in(parts, secret)
+    told = json.loads(idp("set-password", "carol@example.org", "--json").stdout)
+    assert can_sign_in(parts, told["password"])
+    assert "fewer than 8" in refused(idp("set-password", "carol@example.org", "--password-stdin", given="short"))
+    assert can_sign_in(parts, told["password"])
+
+
 # --- set -------------------------------------------------------------------------------------------------------------
 
 
@@ -198,7 +262,7 @@ def test_set_removes_a_claim_that_is_given_empty(idp: Idp, parts: Parts) -> None
         ("name=" + "x" * 1_000_000, "name: is longer than 255"),
         ("name=a\x1b[31m", "name: holds the character U+001B"),
         ("email=nonsense", "email: "),
-        ("email=", "email: "),
+        ("email=", "email: cannot be removed"),
         ("email_verified=", "email_verified: must be true or false"),
         ("shoe_size=39", "shoe_size: is not a standard claim"),
         ("name", "must be KEY=VALUE"),
@@ -264,6 +328,24 @@ def test_a_suspension_is_written_even_when_redis_does_not_answer(config: Config,
         assert find_credentials(db, "carol@example.org").state == "suspended"
 
 
+@pytest.mark.parametrize("content", [None, "clients: [", "clients:\n  x: {type: web}\n"])
+def test_a_suspension_stands_and_says_so_even_when_clients_yaml_is_wrong(
+    idp: Idp, parts: Parts, tmp_path: Path, content: str | None
+) -> None:
+    _, cookie = open_for(parts, add_carol(parts))
+    file = tmp_path / "wrong.yaml"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    result = idp("suspend", "carol@example.org", IDP_CLIENTS=str(file))
+    assert result.exit_code == 0
+    assert result.stdout == "carol@example.org is suspended.\n"
+    assert "This stands, but open sessions do not know it yet" in result.stderr
+    assert "wrong.yaml" in result.stderr
+    assert find_session(parts.store, cookie, parts.clock()) is not None
+    lifecycle.apply_revocations(parts.database, parts.store, parts.clients, parts.clock())  # as a provider does
+    assert find_session(parts.store, cookie, parts.clock()) is None
+
+
 def test_withdraw_consent_says_when_there_is_nothing_to_take_back(idp: Idp, parts: Parts) -> None:
     add_carol(parts)
     assert "has allowed 'C2' nothing" in refused(idp("withdraw-consent", "carol@example.org", "C2"))
@@ -280,13 +362,6 @@ def test_list_shows_everybody_by_address(idp: Idp, parts: Parts) -> None:
     ]
 
 
-@pytest.mark.parametrize("command", ["show", "suspend", "reactivate"])
+@pytest.mark.parametrize("command", ["show", "set-password", "suspend", "reactivate"])
 def test_every_command_says_when_nobody_has_the_address(idp: Idp, command: str) -> None:
     assert "Nobody has the address" in refused(idp(command, "nobody@example.org"))
-
-
-def test_without_tables_the_command_says_what_to_run(tmp_path: Path) -> None:
-    environ = {"IDP_ISSUER": "https://login.example", "IDP_DATA": str(tmp_path)}
-    result = CliRunner().invoke(people_command, ["list"], env=environ)
-    assert "idp database upgrade" in refused(result)
-    Database(Config(issuer="https://login.example", data=tmp_path)).close()
