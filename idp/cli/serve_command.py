@@ -130,7 +130,7 @@ def _answer_requests(config: Config, host: str, port: int) -> None:
 
 def make_server(config: Config, host: str, port: int) -> MPServer:
     """The HTTP server, for whichever application; the bench has it answer with an empty one."""
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
     from granian.server.mp import MPServer
@@ -140,6 +140,7 @@ def make_server(config: Config, host: str, port: int) -> MPServer:
         address=host,
         port=port,
         interface=Interfaces.WSGI,
+        http=HTTPModes.auto if config.tls_certificate else HTTPModes.http1,  # no proxy speaks HTTP/2 in clear
         workers=config.workers,
         blocking_threads=config.threads,
         http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=MAX_HEADERS),
