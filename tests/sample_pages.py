@@ -45,8 +45,8 @@ def _session(x: Text, agent: str, address: str, seconds: int, *, current: bool =
     return {"key": x("k1"), "agent": x(agent), "address": x(address), "last_seen": NOW - seconds, "current": current}
 
 
-def _product(x: Text, name: str, uri: str | None, seconds: int) -> dict[str, Any]:
-    return {"name": x(name), "logo_uri": None, "client_uri": uri and x(uri), "last_at": NOW - seconds}
+def _product(x: Text, name: str, uri: str | None, seconds: int, allowed: str | None = None) -> dict[str, Any]:
+    return {"name": x(name), "client_uri": uri and x(uri), "last_at": NOW - seconds, "allowed": allowed and x(allowed)}
 
 
 SCOPES = ("openid", "profile", "email", "address", "phone", "offline_access")
@@ -98,6 +98,8 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
             ],
             "products": [
                 _product(x, "GoToWebinar", "https://webinar.example/", 300),
+                _product(x, "Partner Analytics of an Organisation with a Long Name", "https://p.example/", 900, "p1"),
+                _product(x, "Summer Festival", None, 9 * 86400, "p2"),
                 _product(x, "GoToMeeting", None, 9 * 86400),
             ],
         },

@@ -10,21 +10,22 @@ from sqlalchemy import select
 
 from idp import audit, cookies, grants
 from idp.accounts import devices
-from idp.accounts.lifecycle import apply_revocations, change_claims, end_everything
+from idp.accounts.consents import consents_of
+from idp.accounts.lifecycle import apply_revocations, change_claims, end_everything, withdraw_consent
 from idp.accounts.mailed_links import SECRET, find_link, take_link
 from idp.accounts.remembered import forget
 from idp.accounts.sessions import Session, end_sessions, queue_logout_notices, sessions_of
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
 from idp.errors import PageError, Unavailable
-from idp.models import Account, ProductUse
+from idp.models import Account, Consent, ProductUse
 from idp.parts import parts
 from idp.redirects import go
 from idp.rendering import render_page
 
 bp = Blueprint("profile", __name__)
 
-NOTICES = ("saved", "ended")
+NOTICES = ("saved", "ended", "withdrawn")
 LINK_SECONDS = 600  # that the secret of an opened link stays in the browser
 
 
@@ -87,6 +88,24 @@ def end_one() -> Response:
     chosen = [one for one in sessions_of(here.store, session.account_id, here.clock()) if one.id == wanted]
     _end(chosen)
     return go("/me", notice="ended")
+
+
+@bp.post("/me/products/withdraw")
+def withdraw() -> Response:
+    """Take back what a third-party product was allowed: what it was given ends, and it has to ask again."""
+    session = visitor()
+    if session is None:
+        return go("/login")
+    here, who = parts(), session.account_id
+    client_id = request.form.get("client_id", "")
+    with here.database.transaction() as db:
+        allowed = client_id in consents_of(db, who)
+        if allowed:
+            withdraw_consent(db, db.get_one(Account, who), client_id, actor=f"person:{who}", now=here.clock())
+    if not allowed:  # pressed twice, or nothing of theirs
+        return go("/me")
+    _apply()
+    return go("/me", notice="withdrawn")
 
 
 @bp.post("/me/sign-out")
@@ -160,11 +179,17 @@ def take_not_me() -> Response:
 
 
 def _products(session: Session) -> list[dict[str, Any]]:
-    """The products that a person has used, the latest first. What this session has just opened may not yet be in SQL."""
+    """The products that a person has used, the latest first. What this session has just opened may not yet be in SQL.
+
+    ``allowed``: the client_id of a third-party product that may read something; None for all others.
+    """
     here = parts()
     with here.database.reading() as db:
         used = select(ProductUse.client_id, ProductUse.last_at).where(ProductUse.account_id == session.account_id)
         last_at = dict(db.execute(used).all())
+        given = select(Consent.client_id, Consent.given_at).where(Consent.account_id == session.account_id)
+        allowed = dict(db.execute(given).all())
+    last_at = allowed | last_at
     for grant in grants.grants_of_session(here.store, session.id, here.clock()):
         last_at.setdefault(grant.client_id, session.last_seen)
     rows = []
@@ -172,7 +197,12 @@ def _products(session: Session) -> list[dict[str, Any]]:
         client = here.clients.find(client_id)
         if client is not None:
             rows.append(
-                {"name": client.name, "logo_uri": client.logo_uri, "client_uri": client.client_uri, "last_at": at}
+                {
+                    "name": client.name,
+                    "client_uri": client.client_uri,
+                    "last_at": at,
+                    "allowed": client_id if client_id in allowed and not client.first_party else None,
+                }
             )
     return rows
 

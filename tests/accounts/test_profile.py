@@ -9,11 +9,13 @@ from flask import Flask
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
+from idp.accounts.consents import remember_consent
 from idp.accounts.sessions import sessions_of
 from idp.models import Account, AuditEvent, LogoutNotice, MailedLink, OutboxMail, ProductUse
 from idp.parts import Parts
 from tests.conftest import Clock
 from tests.journey import Walker, add_carol
+from tests.registrations import SECRET_2
 
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1"
 
@@ -71,7 +73,7 @@ def test_without_a_session_me_leads_to_the_sign_in(walker: Walker, path: str) ->
     assert response.location == "/login"
 
 
-@pytest.mark.parametrize("path", ["/me/language", "/me/sessions/end"])
+@pytest.mark.parametrize("path", ["/me/language", "/me/products/withdraw", "/me/sessions/end"])
 def test_without_a_session_nothing_can_be_changed(walker: Walker, carol: str, path: str) -> None:
     page = walker.follow(walker.get("/me"))
     response = walker.open("POST", path, data={"csrf": csrf_of(page), "locale": "fr"})
@@ -79,7 +81,15 @@ def test_without_a_session_nothing_can_be_changed(walker: Walker, carol: str, pa
 
 
 @pytest.mark.parametrize(
-    "path", ["/me/language", "/me/sessions/end", "/me/sign-out", "/me/sign-out-everywhere", "/me/not-me"]
+    "path",
+    [
+        "/me/language",
+        "/me/products/withdraw",
+        "/me/sessions/end",
+        "/me/sign-out",
+        "/me/sign-out-everywhere",
+        "/me/not-me",
+    ],
 )
 def test_another_site_cannot_press_a_button_of_ours(parts: Parts, walker: Walker, carol: str, path: str) -> None:
     sign_in(walker)
@@ -88,7 +98,10 @@ def test_another_site_cannot_press_a_button_of_ours(parts: Parts, walker: Walker
     assert walker.get("/me").status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/me/language", "/me/sessions/end", "/me/sign-out", "/me/sign-out-everywhere"])
+@pytest.mark.parametrize(
+    "path",
+    ["/me/language", "/me/products/withdraw", "/me/sessions/end", "/me/sign-out", "/me/sign-out-everywhere"],
+)
 def test_nothing_happens_by_get(walker: Walker, carol: str, path: str) -> None:
     sign_in(walker)
     assert walker.get(path).status_code == 405
@@ -127,6 +140,65 @@ def test_products_that_were_used_are_listed_the_latest_first(walker: Walker, par
     page = text_of(walker.get("/me"))
     assert page.index("Rendezvous One") < page.index("Public One")
     assert "gone" not in page
+
+
+# --- consent taken back ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def third(app: Flask, parts: Parts, carol: str) -> Walker:
+    """A browser in which carol has allowed the third-party product C2 to know her."""
+    walker = Walker(app, parts, client_id="C2", secret=SECRET_2, redirect_uri="https://rp2.example/cb")
+    walker.answer_of(walker.submit(walker.sign_in(walker.az()), "/consent", decision="allow"))
+    return walker
+
+
+def buttons(page: TestResponse) -> list[str]:
+    return re.findall(r'name="client_id" value="([^"]*)"', text_of(page))
+
+
+def test_a_person_takes_back_what_a_third_party_product_was_allowed(third: Walker, parts: Parts, carol: str) -> None:
+    theirs = third.tokens()
+    ours = Walker(third.app, parts).tokens()
+    page = third.get("/me")
+    assert "Withdraw access" in text_of(page)
+    assert buttons(page) == ["C2"]
+    page = third.follow(third.submit(page, "/me/products/withdraw"))
+    assert "That product has no access to your account any more." in text_of(page)
+    assert buttons(page) == []
+    assert third.userinfo(theirs["access_token"]).status_code == 401
+    assert third.userinfo(ours["access_token"]).status_code == 200
+    assert events(parts, carol)[-1] == "person.consent_withdrawn"
+    assert 'id="consent-allow"' in text_of(third.follow(third.az()))  # it has to ask again
+
+
+def test_only_third_party_products_that_were_allowed_something_have_the_button(walker: Walker, carol: str) -> None:
+    walker.tokens()
+    page = walker.get("/me")
+    assert "Rendezvous One" in text_of(page)
+    assert buttons(page) == []
+
+
+def test_a_product_that_was_allowed_something_is_listed_when_its_use_is_unknown(
+    walker: Walker, parts: Parts, carol: str
+) -> None:
+    with parts.database.transaction() as db:
+        remember_consent(db, carol, "C2", ["openid"], parts.clock())
+    assert buttons(sign_in(walker)) == ["C2"]
+
+
+@pytest.mark.parametrize("client_id", ["C1", "", "nobody", "\0", "x" * 5000, "' OR 1=1 --"])
+def test_taking_back_what_was_not_allowed_changes_nothing(
+    third: Walker, parts: Parts, carol: str, client_id: str
+) -> None:
+    add_carol(parts, "mallory@example.org")
+    mallory = Walker(third.app, parts)
+    page = mallory.sign_in(mallory.get("/me"), "mallory@example.org")
+    for chosen in (client_id, "C2"):
+        answer = mallory.open("POST", "/me/products/withdraw", data={"csrf": csrf_of(page), "client_id": chosen})
+        assert (answer.status_code, answer.location) == (303, "/me")
+    assert third.submit(third.get("/me"), "/me/products/withdraw", client_id=client_id).location == "/me"
+    assert buttons(third.get("/me")) == ["C2"]
 
 
 # --- language --------------------------------------------------------------------------------------------------------
@@ -258,6 +330,7 @@ def test_saying_that_it_was_not_me_ends_every_session(
     done = say_not_me(Walker(app, parts), parts)
     assert done.status_code == 200
     assert "Nobody is signed in to your account any more" in text_of(done)
+    assert '<a class="button" href="mailto:help@login.example">Contact support</a>' in text_of(done)
     for browser in (walker, phone):
         assert browser.get("/me").status_code == 303
     assert phone.refresh(tokens["refresh_token"]).status_code == 400
