@@ -30,6 +30,7 @@ NEEDS: dict[str, dict[str, tuple[str, ...]]] = {
         "/usr/lib/apache2/modules/mod_auth_openidc.so": ("libapache2-mod-auth-openidc",),
     },
     "nginx": {"nginx": ("nginx-light",)},
+    "sqlite": {"sqlite3": ("sqlite3",)},
     "systemd": {"systemd-analyze": ("systemd",)},
     "wrk": {"wrk": ("wrk",)},
 }
