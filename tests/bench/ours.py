@@ -69,12 +69,16 @@ class Ours:
 
     @property
     def stores(self) -> list[int]:
-        """The embedded server, if there is one."""
+        """The embedded server, if there is one; not the child that it has while it rewrites its file."""
         assert self.provider.process is not None
-        names = {
-            process: Path(f"/proc/{process}/comm").read_text() for process in descendants(self.provider.process.pid)
-        }
-        return [process for process, name in names.items() if name.startswith(("redis-server", "valkey-server"))]
+        family = descendants(self.provider.process.pid)
+        names = [Path(f"/proc/{process}/comm").read_text() for process in family]
+        servers = [
+            process
+            for process, name in zip(family, names, strict=True)
+            if name.startswith(("redis-server", "valkey-server"))
+        ]
+        return servers[:1]
 
     def works(self) -> dict[str, Requests | Refreshes]:
         """What is sent again and again, by the name of its measurement; codes and refresh tokens come anew each time."""
