@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from tests.needs import program
 
@@ -29,12 +31,19 @@ def chromium(host_rules: str = "") -> Iterator[Browser]:
     """Chromium, closed at the end. ``host_rules``: e.g. ``MAP login.example.com 127.0.0.1:8443``, so that a journey has
     real names (localhost's ports are one site, which hides what cookies really do)."""
     arguments = [*ARGUMENTS, *([f"--host-resolver-rules={host_rules}"] if host_rules else [])]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program("chromium"), args=arguments)
-        try:
-            yield browser
-        finally:
-            browser.close()
+    browser = _playwright().chromium.launch(executable_path=program("chromium"), args=arguments)
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+@cache
+def _playwright() -> Playwright:
+    """One for the whole process: it refuses to be started beside itself, and fixtures of several files overlap."""
+    started = sync_playwright().start()
+    atexit.register(started.stop)
+    return started
 
 
 def screenshots(page: Page, name: str, folder: Path = SCREENSHOTS) -> None:
