@@ -141,11 +141,12 @@ def test_metrics_tell_requests_failures_and_readiness(measured: Parts) -> None:
     page = browser(measured)
     page.get("/health/live")
     page.get("/no/such/page?secret=1")
+    page.get("/authorize?client_id=nobody")
     measured.attempts.flush()
     text = numbers(page)
     assert 'idp_request_seconds_count{endpoint="/health/live",status="200"}' in text
     assert 'idp_request_seconds_count{endpoint="none",status="404"}' in text
-    assert 'idp_failed_steps_total{reason="page_unknown"}' in text
+    assert 'idp_failed_steps_total{reason="client_unknown"}' in text
     for part in ALL_WELL:
         assert f'idp_ready{{of="{part}"}} 1.0' in text
     assert 'idp_receipts_waiting{of="stream"}' in text
