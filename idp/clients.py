@@ -298,7 +298,7 @@ class Problem:
     warning: bool = False
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.message}. {self.remedy[:1].upper()}{self.remedy[1:]}."
+        return f"{self.file}:{self.line}: {self.message}. {self.remedy[:1].upper()}{self.remedy[1:]}{'' if self.remedy.endswith('?') else '.'}"
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from idp.cli.idp_command import idp
+from idp.cli.keys_command import _duration
 from idp.config import Config
 from idp.database import Database
 from idp.errors import OperatorError
@@ -116,6 +117,11 @@ def test_a_hurried_rotation_is_refused_with_the_time_to_wait(config: Config) -> 
         refused["rotated"] is False and 3_590 <= refused["wait"] <= 3_605 and refused["kid"] == kid_of(config, "next")
     )
     assert (config.keys / "ring.json").read_bytes() == before
+
+
+def test_one_second_is_no_seconds() -> None:
+    said = [_duration(seconds) for seconds in (0.2, 1, 1.5, 119, 120)]
+    assert said == ["1 second", "1 second", "2 seconds", "119 seconds", "2 minutes"]
 
 
 def test_a_longer_jwks_cache_means_a_longer_wait(config: Config) -> None:
