@@ -18,8 +18,36 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from idp.errors import OperatorError
+from idp.files import usable
+from idp.uris import BadUri, check_uri, is_host_name, is_loopback, normal_origin
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+_LISTEN = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
+# As SQLAlchemy reads it, where a password may hold what elsewhere ends a host.
+_POSTGRESQL = re.compile(
+    r"postgresql\+psycopg://([^:/@]*(:[^@]*)?@)?(\[[^]/?]+\]|[^][:/?@]+)?(:[0-9]{1,5})?(/[^?]*)?(\?.*)?"
+)
+
+
+def _is_redis(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    if parts.scheme == "unix":
+        return not parts.netloc.rpartition("@")[2] and parts.path.startswith("/")
+    # Options after a ? would be taken from here to the client unchecked, one that switches TLS checks off among them.
+    return (
+        parts.scheme in ("redis", "rediss")
+        and bool(parts.hostname)
+        and port != 0
+        and re.fullmatch(r"(/[0-9]*)?", parts.path) is not None
+        and not parts.query
+        and not parts.fragment
+    )
 
 
 def _words(value: object) -> object:
@@ -100,14 +128,73 @@ class Config(BaseModel):
 
     @field_validator("issuer")
     @classmethod
-    def _issuer_is_a_plain_origin(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("https", "http") or not parts.hostname:
-            raise ValueError("must be an https URL such as https://login.example.com")
-        if parts.path or parts.query or parts.fragment or parts.username is not None or value != value.strip():
-            raise ValueError("must be scheme, host and port only: no path, no slash at the end")
-        if parts.scheme == "http" and not is_loopback(parts.hostname):
+    def _issuer_is_an_origin_in_normal_form(cls, value: str) -> str:
+        normal = normal_origin(value)
+        if normal is None:
+            raise ValueError(
+                "must be scheme, host and, if it is not 443, port, such as https://login.example.com: no path, and as host "
+                "a DNS name (on loopback also an address)"
+            )
+        if value != normal:
+            raise ValueError(f"must be written in its normal form: {normal}")
+        if value.startswith("http://") and not is_loopback(urlsplit(value).hostname or ""):
             raise ValueError("must be https (http is only for localhost)")
+        return value
+
+    @field_validator("data", "keys", "templates")
+    @classmethod
+    def _folder_is_no_file(cls, value: Path | None) -> Path | None:
+        if value is not None and os.path.exists(value) and not os.path.isdir(value):
+            raise ValueError(f"must be a folder, and {value} is none")
+        return value
+
+    @field_validator("templates")
+    @classmethod
+    def _templates_are_there(cls, value: Path | None) -> Path | None:
+        if value is not None and not os.path.isdir(value):
+            raise ValueError(f"there is no folder {value}")
+        return value
+
+    @field_validator("redis_ca", "tls_certificate", "tls_key")
+    @classmethod
+    def _file_can_be_read(cls, value: Path | None) -> Path | None:
+        if value is not None and not (os.path.isfile(value) and os.access(value, os.R_OK)):
+            raise ValueError(f"there is no file {value} that this user may read")
+        return value
+
+    # What is wrong with the next two stays out of the messages: it may be the password.
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_is_postgresql(cls, value: str) -> str:
+        if value and not _POSTGRESQL.fullmatch(value):
+            raise ValueError("must be like postgresql+psycopg://user:password@host:5432/idp")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_is_redis(cls, value: str) -> str:
+        if value and not _is_redis(value):
+            raise ValueError("must be like redis://:password@host:6379/0, or rediss://… for TLS")
+        return value
+
+    @field_validator("listen")
+    @classmethod
+    def _listen_is_address_and_port(cls, value: str) -> str:
+        found = _LISTEN.fullmatch(value)
+        if found is None or not 0 < int(found[1]) < 65536:
+            raise ValueError("must be like 127.0.0.1:8000 or [::]:8000")
+        return value
+
+    @field_validator("support")
+    @classmethod
+    def _support_is_an_address_or_a_page(cls, value: str) -> str:
+        name, _, host = value.partition("@")
+        if value and not (re.fullmatch(r"[A-Za-z0-9.!#$*+=^_|~-]+", name) and is_host_name(host.lower())):
+            try:
+                check_uri(value, loopback=False)
+            except BadUri as error:
+                raise ValueError(f"must be an e-mail address or an https page; as a page it {error}") from None
         return value
 
     @field_validator("smtp")
@@ -131,6 +218,8 @@ class Config(BaseModel):
             raise ValueError("IDP_SMTP_USER needs IDP_SMTP_STARTTLS, or the password would travel in clear")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("IDP_TLS_CERTIFICATE and IDP_TLS_KEY go together")
+        if self.redis_ca is not None and not self.redis_url.startswith("rediss://"):
+            raise ValueError("IDP_REDIS_CA goes with an IDP_REDIS_URL that starts with rediss://")
         return self
 
     @property
@@ -144,19 +233,15 @@ class Config(BaseModel):
         return is_loopback(urlsplit(self.issuer).hostname or "")
 
     @property
+    def address(self) -> tuple[str, int]:
+        """Where to listen: an address or name without brackets, and a port."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
     def host(self) -> str:
         """The issuer's host name, without port."""
         return urlsplit(self.issuer).hostname or ""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def read_config(environ: Mapping[str, str] | None = None) -> Config:
@@ -214,5 +299,6 @@ def share_metrics(folder: Path) -> None:
     prometheus-client takes this only from the environment, and looks there when it is first imported.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    with usable(folder, "IDP_DATA"):
+        folder.mkdir(parents=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from idp.config import Config
-from idp.errors import OperatorError, Unavailable
+from idp.errors import Unavailable
+from idp.files import usable
 
 if TYPE_CHECKING:
     import psycopg
@@ -42,7 +42,7 @@ class Database:
     def __init__(self, config: Config) -> None:
         """Connects when first used, so that a provider starts while SQL is down.
 
-        :raises OperatorError: when the settings cannot work.
+        :raises OperatorError: when the data folder cannot be used.
         """
         self._engine = _postgresql(config.database_url) if config.database_url else _sqlite(config.data)
         self._writers = self._engine.execution_options(purpose="write")
@@ -140,9 +140,10 @@ class Database:
 
 
 def _sqlite(data: Path) -> Engine:
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = data / "idp.sqlite"
-    file.touch(mode=0o600)
+    with usable(data, "IDP_DATA"):
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.touch(mode=0o600)
     engine = create_engine(
         f"sqlite+pysqlite:///{file}",
         hide_parameters=True,
@@ -168,20 +169,13 @@ def _sqlite(data: Path) -> Engine:
 
 
 def _postgresql(url: str) -> Engine:
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        parsed = None
-    if parsed is None or parsed.drivername != "postgresql+psycopg":
-        # The value stays out of the message: it holds the password.
-        raise OperatorError("IDP_DATABASE_URL: must be like postgresql+psycopg://user:password@host:5432/idp")
     settings: dict[str, Any] = {
         "connect_timeout": CONNECT,
         "tcp_user_timeout": 1000 * BUSY,
         "keepalives_idle": 30,
         "options": f"-c statement_timeout={STATEMENT}s -c lock_timeout={BUSY}s -c idle_in_transaction_session_timeout=60s",
     }
-    engine = create_engine(parsed, hide_parameters=True, pool_timeout=BUSY, pool_pre_ping=True, connect_args=settings)
+    engine = create_engine(url, hide_parameters=True, pool_timeout=BUSY, pool_pre_ping=True, connect_args=settings)
 
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: object, _record: object, given: list[Any], named: dict[str, Any]) -> Any:

@@ -24,6 +24,21 @@ def stamp(path: Path) -> Stamp:
 
 
 @contextlib.contextmanager
+def usable(folder: Path, setting: str) -> Iterator[None]:
+    """For what is done in a folder that ``setting`` names.
+
+    :raises OperatorError: when the block fails because the folder is none, or cannot be read or written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OperatorError(
+            f"{folder.absolute()}: cannot be used ({error.strerror}). {setting} must name a folder that belongs to the "
+            "user who runs idp."
+        ) from error
+
+
+@contextlib.contextmanager
 def only_one(folder: Path) -> Iterator[None]:
     """Hold the folder for one writer: a second process waits. The kernel lets go when the process dies."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

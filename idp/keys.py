@@ -18,8 +18,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +33,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from idp.errors import IdpError, OperatorError, Unavailable
-from idp.files import Stamp, only_one, read_private, replace, stamp
+from idp.files import Stamp, only_one, read_private, replace, stamp, usable
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
@@ -332,7 +331,7 @@ def has_no_keys(folder: Path) -> bool:
 
     :raises OperatorError: when the folder cannot be looked into.
     """
-    with _usable(folder):
+    with usable(folder, "IDP_KEYS"):
         return not (folder / "ring.json").exists() and not (folder / "secrets.json").exists()
 
 
@@ -721,19 +720,8 @@ def _one(records: Iterable[KeyRecord], alg: str, state: str) -> KeyRecord | None
     return next((record for record in records if record.alg == alg and record.state == state), None)
 
 
-@contextmanager
-def _usable(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OperatorError(
-            f"{folder.absolute()}: cannot be used for keys ({error.strerror}). It must belong to the user who runs idp; "
-            "IDP_KEYS names another."
-        ) from error
-
-
 def _prepare(folder: Path) -> None:
-    with _usable(folder):
+    with usable(folder, "IDP_KEYS"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not (folder / "ring.json").exists():
             folder.chmod(0o700)  # a checkout made it, readable by all, before there was anything to hide

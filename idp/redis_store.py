@@ -48,6 +48,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from idp.config import Config
 from idp.errors import OperatorError, Unavailable
+from idp.files import usable
 
 TIMEOUT = 2.0  # seconds to connect, and to wait for an answer
 PATIENCE = 10.0  # seconds to wait for another process to leave the data folder
@@ -277,20 +278,10 @@ def open_store(config: Config, embedded_url: str = "") -> RedisStore:
     Connects when first used, so that a provider starts while Redis is down.
 
     :param embedded_url: of a server that was started under another name, see ``connect``.
-    :raises OperatorError: when the settings cannot work.
     """
     if not config.redis_url:
         return RedisStore(embedded_url or _url(config.data, SOCKET))
-    if config.redis_ca is not None and not config.redis_url.startswith("rediss://"):
-        raise OperatorError("IDP_REDIS_CA goes with an IDP_REDIS_URL that starts with rediss://")
-    if config.redis_ca is not None and not config.redis_ca.is_file():
-        raise OperatorError(f"IDP_REDIS_CA: there is no file {config.redis_ca}")
-    try:
-        return RedisStore(config.redis_url, config.redis_ca)
-    except ValueError:
-        raise OperatorError(
-            "IDP_REDIS_URL: must be like redis://:password@host:6379/0, or rediss://… for TLS"
-        ) from None  # the cause may quote the password
+    return RedisStore(config.redis_url, config.redis_ca)
 
 
 def connect(config: Config) -> RedisStore:
@@ -352,13 +343,16 @@ class EmbeddedServer:
         return cls(data, socket_name, patience)
 
     def __init__(self, data: Path, socket_name: str, patience: float) -> None:
-        self.url = _url(data, socket_name)
         self._program = _server_program()
         self._folder = data.resolve() / "valkey"
+        self._log = self._folder / "server.log"
         self._socket_name = socket_name
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        self._lock = _take_lock(data / "lock", patience)
+        with usable(data, "IDP_DATA"):
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            self._log.touch(mode=0o600)
+            self._lock = _take_lock(data / "lock", patience)
+        self.url = _url(data, socket_name)
         self._turn = threading.Lock()  # between starting the server and stopping it
         self._stopping = threading.Event()
         self._answered = False
@@ -423,7 +417,7 @@ class EmbeddedServer:
             "--loglevel": "warning",
         }
         command = [self._program, *(word for option in options.items() for word in option)]
-        with (self._folder / "server.log").open("ab") as output:
+        with self._log.open("ab") as output:
             return subprocess.Popen(  # noqa: S603 the program is ours, no part of the command comes from outside
                 [sys.executable, "-I", "-S", "-c", _BECOME_THE_SERVER, str(os.getpid()), *command],
                 cwd=self._folder,
@@ -435,7 +429,7 @@ class EmbeddedServer:
             )
 
     def _last_words(self) -> str:
-        return "\n".join((self._folder / "server.log").read_text("utf-8", "replace").splitlines()[-5:])
+        return "\n".join(self._log.read_text("utf-8", "replace").splitlines()[-5:])
 
 
 def _server_program() -> str:
@@ -485,7 +479,8 @@ def _socket_path(data: Path, socket_name: str) -> str:
     path = data.resolve() / "valkey" / socket_name
     if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
         return str(path)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with usable(data, "IDP_DATA"):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return f"/proc/self/fd/{os.open(path.parent, os.O_PATH | os.O_DIRECTORY)}/{socket_name}"
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from urllib.parse import urlsplit
-
-from idp.config import is_loopback
 
 
 class BadUri(ValueError):
@@ -22,6 +21,7 @@ _NUMBER_LABEL = re.compile(r"([0-9]+|0x[0-9a-f]*)\Z")
 _URI_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()+,;=%#]+\Z")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%[01][0-9A-Fa-f]|%7[Ff]")
 _HIDDEN_STEP = re.compile(r"%2[EeFf]|%5[Cc]")
+_ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[^][:/?#@\s]+)(?::([0-9]*))?[/?#]*\Z", re.IGNORECASE)
 _PRIVATE_SCHEME = re.compile(r"[a-z][a-z0-9-]*(\.[a-z0-9-]+)+\Z")
 
 
@@ -99,6 +99,39 @@ def _check_authority(scheme: str, value: str, *, loopback: bool, native: bool) -
         raise BadUri("has an IP address as host", "use a DNS name")
     if not is_host_name(host):
         raise BadUri("has a host that is no DNS name", "check the spelling; no dot at the end, no underscore")
+
+
+def normal_origin(value: str) -> str | None:
+    """The normal form of ``scheme://host:port``: lower case, no default port, nothing after it (RFC 6454 section 6.2).
+
+    :returns: None when it is none of http or https, on a DNS name or an address of this machine.
+    """
+    found = _ORIGIN.match(value.strip())
+    if found is None:
+        return None
+    scheme, host, port = found[1].lower(), found[2].lower(), found[3]
+    if host.startswith("["):
+        try:
+            host = f"[{ipaddress.IPv6Address(host[1:-1])}]"
+        except ValueError:
+            return None
+    if not is_host_name(host) and (host.endswith(".localhost") or not is_loopback(host)):
+        return None
+    default = {"https": 443, "http": 80}[scheme]
+    number = default if not port else int(port)
+    if not 0 < number < 65536:
+        return None
+    return f"{scheme}://{host}" + ("" if number == default else f":{number}")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def is_host_name(value: str) -> bool:

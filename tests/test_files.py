@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from idp.errors import OperatorError
-from idp.files import only_one, read_private, replace, stamp
+from idp.files import only_one, read_private, replace, stamp, usable
 
 
 def test_a_replaced_file_has_the_new_content_its_mode_and_no_rest_beside_it(tmp_path: Path) -> None:
@@ -91,3 +91,19 @@ def test_a_folder_is_held_by_one_process_until_it_is_done_or_dead(tmp_path: Path
                 pass
     finally:
         os.close(folder)
+
+
+def test_a_stamp_changes_when_others_may_read(tmp_path: Path) -> None:
+    (path := tmp_path / "file").touch(mode=0o600)
+    before = stamp(path)
+    path.chmod(0o644)
+    assert stamp(path) != before
+
+
+def test_a_folder_that_cannot_be_used_is_told_with_the_setting_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(OperatorError, match=f"{tmp_path}/file/x: cannot be used .Not a directory.. IDP_DATA must name"),
+        usable(tmp_path / "file" / "x", "IDP_DATA"),
+    ):
+        (tmp_path / "file" / "x").mkdir()

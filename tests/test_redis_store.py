@@ -303,7 +303,7 @@ def test_a_certificate_of_another_host_is_refused(tls_redis: RealRedis, tmp_path
     [
         ({"IDP_REDIS_URL": "http://:canary@host"}, "IDP_REDIS_URL"),
         ({"IDP_REDIS_URL": "redis://:canary@host:port"}, "IDP_REDIS_URL"),
-        ({"IDP_REDIS_URL": "redis://:canary@host", "IDP_REDIS_CA": "ca.pem"}, "rediss://"),
+        ({"IDP_REDIS_URL": "redis://:canary@host", "IDP_REDIS_CA": __file__}, "rediss://"),
         ({"IDP_REDIS_URL": "rediss://:canary@host", "IDP_REDIS_CA": "/nowhere/ca.pem"}, "/nowhere/ca.pem"),
     ],
 )

@@ -7,7 +7,10 @@ import re
 
 import click
 
-from idp.config import Config, read_config
+from idp.clients import read_file
+from idp.config import Config, read_config, read_references
+from idp.errors import OperatorError
+from idp.parts import clients_path
 
 
 @click.group("config")
@@ -17,8 +20,11 @@ def config_command() -> None:
 
 @config_command.command()
 def check() -> None:
-    """Check all settings; list what is unknown, missing or wrong. Exit code 1 when something is."""
-    read_config()
+    """Check all settings and clients.yaml, connecting to nothing; list what is wrong. Exit code 1 when something is."""
+    config = read_config()
+    reading = read_file(clients_path(config), read_references(), loopback=config.on_loopback)
+    if reading.errors:
+        raise OperatorError("\n".join(map(str, reading.errors)))
     click.echo("The settings are right.")
 
 

@@ -41,7 +41,7 @@ def serve_command() -> None:
     configure(config.log_level)
     if config.metrics_token:
         share_metrics(config.data / "metrics")
-    host, port = _listening_address(config)
+    host, port = config.address
     _must_be_free(host, port)
     clients = _read_clients(config)
     embedded = _start_store(config)
@@ -54,13 +54,6 @@ def serve_command() -> None:
     finally:
         if embedded is not None:
             embedded.stop()
-
-
-def _listening_address(config: Config) -> tuple[str, int]:
-    host, colon, port = config.listen.rpartition(":")
-    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
-        raise OperatorError("IDP_LISTEN: must be like 127.0.0.1:8000 or [::]:8000")
-    return host.strip("[]"), int(port)
 
 
 def _must_be_free(host: str, port: int) -> None:

@@ -30,7 +30,7 @@ from pyop.message import AccessTokenRequest, AuthorizationRequest
 
 from idp.accounts.sessions import Session
 from idp.clients import Client, Clients
-from idp.config import Config, is_loopback
+from idp.config import Config
 from idp.errors import OAuthError
 from idp.grants import Access, Authentication, Grant, Issued
 from idp.keys import BadSignature, KeyRing
@@ -39,6 +39,7 @@ from idp.oidc.codes_and_tokens import GrantState
 from idp.oidc.discovery import metadata
 from idp.oidc.request_checks import CheckedRequest
 from idp.redis_store import RedisStore
+from idp.uris import is_loopback
 
 TOKEN_PARAMETERS = ("grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope")
 MAX_HINT = 8192  # characters of an id_token_hint

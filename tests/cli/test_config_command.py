@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner
@@ -12,11 +13,12 @@ from idp.cli.config_command import config_command
 from idp.config import Config
 from idp.errors import OperatorError
 from tests import canaries
+from tests.registrations import CLIENTS
 
 PASSWORD = canaries.register("p4ss/w0rd@of:the-servers", "password in a URL")
 SECRETS = {
-    "IDP_DATABASE_URL": f"postgresql+psycopg://idp:{PASSWORD}@db.example/idp?sslpassword=p4ss-w0rd",
-    "IDP_REDIS_URL": f"rediss://:{PASSWORD}@redis.example:6379/0",
+    "IDP_DATABASE_URL": f"postgresql+psycopg://idp:{quote(PASSWORD)}@db.example/idp?sslpassword=p4ss-w0rd",
+    "IDP_REDIS_URL": f"rediss://:{quote(PASSWORD, safe='')}@redis.example:6379/0",
     "IDP_SMTP_PASSWORD": PASSWORD,
     "IDP_METRICS_TOKEN": PASSWORD,
 }
@@ -30,8 +32,10 @@ def run(environ: dict[str, str], *arguments: str) -> str:
     return result.stdout
 
 
-def test_right_settings_are_said_to_be_right() -> None:
-    assert run({}, "check") == "The settings are right.\n"
+def test_right_settings_are_said_to_be_right(tmp_path: Path) -> None:
+    (tmp_path / "clients.yaml").write_text(CLIENTS)
+    assert run({"IDP_CLIENTS": str(tmp_path / "clients.yaml")}, "check") == "The settings are right.\n"
+    assert run({"IDP_ISSUER": "http://localhost:8000"}, "check") == "The settings are right.\n"
 
 
 def test_wrong_settings_are_listed_all_at_once() -> None:
@@ -39,6 +43,14 @@ def test_wrong_settings_are_listed_all_at_once() -> None:
         run({"IDP_ISSUER": "http://login.example", "IDP_WORKERS": "many", "IDP_WROKERS": "2"}, "check")
     for name in ("IDP_ISSUER", "IDP_WORKERS", "IDP_WROKERS"):
         assert name in str(wrong.value)
+
+
+def test_the_clients_file_is_checked_too(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match=r"clients.yaml:1: the file cannot be read"):
+        run({"IDP_CLIENTS": str(tmp_path / "clients.yaml")}, "check")
+    (tmp_path / "clients.yaml").write_text("clients:\n  app:\n    nmae: App\n")
+    with pytest.raises(OperatorError, match=r"clients.yaml:3: app: `nmae` is unknown. Did you mean `name`\?(\n|$)"):
+        run({"IDP_CLIENTS": str(tmp_path / "clients.yaml")}, "check")
 
 
 def test_every_setting_is_shown_and_defaults_are_marked() -> None:

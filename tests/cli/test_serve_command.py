@@ -76,3 +76,19 @@ def test_a_first_start_makes_keys_and_a_second_without_them_is_refused(tmp_path:
         assert "no keys there" in refusal(tmp_path)
         assert "sign from now on" in provider.idp("keys", "replace-lost")
         provider.start()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("IDP_REDIS_URL", "http://x", "IDP_REDIS_URL: must be like redis://"),
+        ("IDP_DATABASE_URL", "mysql://x", "IDP_DATABASE_URL: must be like postgresql"),
+        ("IDP_LISTEN", "x", "IDP_LISTEN: must be like"),
+        ("IDP_DATA", "/proc/x", "/proc/x: cannot be used (No such file or directory). IDP_DATA must name a folder"),
+        ("IDP_KEYS", "/proc/x", "/proc/x: cannot be used (No such file or directory). IDP_KEYS must name a folder"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_one_message_before_any_process_starts(
+    tmp_path: Path, name: str, value: str, says: str
+) -> None:
+    assert says in refusal(tmp_path, **{name: value})
