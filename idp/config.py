@@ -84,7 +84,7 @@ class Config(BaseModel):
     listen: str = Field("127.0.0.1:8000", description="Address and port to listen on.")
     workers: int = Field(1, ge=1, le=64, description="Worker processes.")
     threads: int = Field(
-        64,
+        80,
         ge=2,
         le=256,
         description="Most threads per worker. Waiting sign-ins hold one each; hashing itself is bounded by IDP_HASHING.",
