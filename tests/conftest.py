@@ -20,9 +20,9 @@ from idp.accounts.passwords import PasswordHasher
 from idp.app import create_app
 from idp.config import Config
 from idp.database import Database
+from idp.embedded_server import EmbeddedServer
 from idp.keys import create_keys
 from idp.parts import Parts, build
-from idp.redis_store import EmbeddedServer
 from tests import canaries
 from tests.journey import Walker
 from tests.registrations import CLIENTS, REFERENCES

@@ -15,9 +15,10 @@ import pytest
 
 from idp import grants
 from idp.clients import Client
+from idp.embedded_server import EmbeddedServer
 from idp.errors import PageError
 from idp.grants import Authentication, Issued, Refusal
-from idp.redis_store import EmbeddedServer, RedisStore, token_hash
+from idp.redis_store import RedisStore, token_hash
 from tests import canaries
 from tests.backends import running_redis
 

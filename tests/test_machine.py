@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from idp.attempts import Attempts, drain, find_attempt
 from idp.config import Config
 from idp.database import Database
+from idp.embedded_server import EmbeddedServer
 from idp.errors import OAuthError, PageError, Unavailable
 from idp.machine import (
     MAX_BODY,
@@ -29,7 +30,7 @@ from idp.machine import (
     json_answer,
     wsgi_request,
 )
-from idp.redis_store import EmbeddedServer, RedisStore
+from idp.redis_store import RedisStore
 from tests import canaries
 
 if TYPE_CHECKING:

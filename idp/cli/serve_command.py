@@ -24,7 +24,7 @@ from idp.errors import OperatorError
 if TYPE_CHECKING:
     from granian.server.mp import MPServer
 
-    from idp.redis_store import EmbeddedServer
+    from idp.embedded_server import EmbeddedServer
 
 MAX_HEADERS = 64 * 1024  # bytes of a request line and its headers
 WORK_STOPS = 10.0  # seconds: a little more than the background work allows itself to end what it is doing
@@ -75,7 +75,7 @@ def _read_clients(config: Config) -> Any:
 
 
 def _start_store(config: Config) -> EmbeddedServer | None:
-    from idp.redis_store import EmbeddedServer
+    from idp.embedded_server import EmbeddedServer
 
     return None if config.redis_url else EmbeddedServer.start(config.data)
 

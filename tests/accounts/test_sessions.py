@@ -21,9 +21,10 @@ from idp.accounts.sessions import (
     sessions_of,
     set_consent,
 )
+from idp.embedded_server import EmbeddedServer
 from idp.models import LogoutNotice
 from idp.parts import Parts
-from idp.redis_store import EmbeddedServer, RedisStore, token_hash
+from idp.redis_store import RedisStore, token_hash
 from tests.conftest import Clock
 from tests.journey import add_carol
 from tests.people import access_is_alive, give, open_for, refresh_is_alive

@@ -29,6 +29,7 @@ from idp.app import create_app
 from idp.attempts import mask_address, mask_email, mask_uri
 from idp.clients import Client
 from idp.config import Config
+from idp.embedded_server import EmbeddedServer
 from idp.errors import IdpError
 from idp.keys import BadSignature, read_jws
 from idp.logs import printable
@@ -36,7 +37,6 @@ from idp.machine import client_address, form_fields
 from idp.models import Account, Email, Password
 from idp.oidc.request_checks import check_request
 from idp.parts import Parts, build
-from idp.redis_store import EmbeddedServer
 from idp.throttle import networks
 from tests import canaries
 from tests.attacks.counted_work import CountingHasher, counted

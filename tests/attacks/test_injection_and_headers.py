@@ -20,10 +20,11 @@ from werkzeug.test import TestResponse
 from idp.accounts.passwords import PasswordHasher, Verdict
 from idp.app import create_app
 from idp.config import Config, read_config
+from idp.embedded_server import EmbeddedServer
 from idp.errors import OperatorError, Unavailable
 from idp.keys import KeyRing, create_keys
 from idp.parts import Parts
-from idp.redis_store import EmbeddedServer, RedisStore
+from idp.redis_store import RedisStore
 from tests.attacks.test_password_sign_in import visitor_cookies
 from tests.conftest import Clock
 from tests.journey import PASSWORD, Walker, add_carol

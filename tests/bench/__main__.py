@@ -38,7 +38,7 @@ from tests.journey import PASSWORD
 from tests.needs import program
 
 Work = Requests | Refreshes
-MOST = {"RS": 1800, "ES": 4000}  # codes a second that are prepared for each worker: more than any of us redeems
+MOST = {"RS": 4000, "ES": 7000}  # codes a second that are prepared for each worker: more than any of us redeems
 TOKENS = 3000
 TOGETHER = 64
 

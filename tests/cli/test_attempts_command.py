@@ -13,8 +13,9 @@ from idp.attempts import Attempts, Step
 from idp.cli.attempts_command import attempts_command
 from idp.config import Config
 from idp.database import Database
+from idp.embedded_server import EmbeddedServer
 from idp.errors import OperatorError
-from idp.redis_store import EmbeddedServer, open_store
+from idp.redis_store import open_store
 from tests import canaries
 
 NOW = 1_800_000_000.0

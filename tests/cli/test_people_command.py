@@ -20,10 +20,10 @@ from idp.accounts.sessions import find_session
 from idp.accounts.standard_claims import RESERVED
 from idp.cli.people_command import people_command
 from idp.config import Config
+from idp.embedded_server import EmbeddedServer
 from idp.errors import OperatorError
 from idp.models import AuditEvent
 from idp.parts import Parts
-from idp.redis_store import EmbeddedServer
 from tests import canaries
 from tests.journey import add_carol
 from tests.people import access_is_alive, give, open_for, refresh_is_alive

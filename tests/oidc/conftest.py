@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from idp.redis_store import EmbeddedServer
+from idp.embedded_server import EmbeddedServer
 from tests.oidc.product import Product, running_product
 
 if TYPE_CHECKING:
