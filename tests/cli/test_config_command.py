@@ -57,7 +57,7 @@ def test_every_setting_is_shown_and_defaults_are_marked() -> None:
     lines = {line.split()[0]: line for line in run({"IDP_WORKERS": "3"}, "show").splitlines()}
     assert set(lines) == {f"IDP_{name.upper()}" for name in Config.model_fields}
     assert lines["IDP_WORKERS"].split() == ["IDP_WORKERS", "3"]
-    assert lines["IDP_THREADS"].split() == ["IDP_THREADS", "64", "(default)"]
+    assert lines["IDP_THREADS"].split() == ["IDP_THREADS", "80", "(default)"]
 
 
 def test_secrets_are_masked_wherever_they_stand() -> None:
