@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
+from tests.bench.measuring import descendants
 from tests.bench.ours import BASIC, REDIRECT_URI, SECRET, VERIFIER, authorization_request
 from tests.bench.wrk import Refreshes, Requests, raw
 from tests.needs import program
@@ -59,7 +60,10 @@ class Peer:
 
     @property
     def workers(self) -> list[int]:
-        return [self.process.pid]
+        return [
+            self.process.pid,
+            *descendants(self.process.pid),
+        ]  # the node that pip brings is started by a small Python program
 
     def _make(self, kind: str, client_id: str, count: int) -> list[str]:
         assert self.process.stdin
