@@ -8,6 +8,10 @@ from dataclasses import dataclass
 # RFC 5321 section 4.5.3.1: 64 for the local part, 255 for the domain, the @. Longer input is refused before it is parsed.
 LONGEST_ADDRESS = 320
 
+# Authentication Context Class References (OpenID Connect Core 2). The value says how many independent kinds of proof were
+# given: "1" is one (the password, amr "pwd"), "2" is two, and is offered once a second factor can be proved here.
+ONE_FACTOR = "1"
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session as Transaction
 from idp import audit, cookies
 from idp.accounts import devices
 from idp.accounts.consents import consents_of
-from idp.accounts.identity import Identity
+from idp.accounts.identity import ONE_FACTOR, Identity
 from idp.accounts.lifecycle import snapshot
 from idp.accounts.linking import Found, New, ProveFirst, Refused, decide, find_email_owner, find_linked
 from idp.accounts.remembered import remember
@@ -28,8 +28,6 @@ from idp.parts import parts
 from idp.redirects import go
 from idp.rendering import choose_language
 from idp.visiting import peer
-
-ONE_FACTOR = "1"  # the acr of a password alone
 
 
 def finish(pending: Pending, identity: Identity, *, kept: bool) -> Response:

@@ -15,14 +15,11 @@ from typing import Any
 
 from oic.oic import scope2claims
 
+from idp.accounts.identity import ONE_FACTOR
 from idp.clients import Client
+from idp.oidc.request_checks import SCOPES
 
-SCOPES = ("openid", "profile", "email", "address", "phone", "offline_access")
-
-# Authentication Context Class References (OpenID Connect Core 2). The value says how many independent kinds of proof were
-# given: "1" is one (the password, amr "pwd"), "2" is two, and is offered once a second factor can be proved here.
-ACR_ONE_FACTOR = "1"
-ACR_VALUES = (ACR_ONE_FACTOR,)
+ACR_VALUES = (ONE_FACTOR,)
 
 # The members of our ID token (design.md section 5); nonce only if one was sent.
 ID_TOKEN_CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "sid", "at_hash", "nonce")

@@ -13,8 +13,8 @@ from typing import Any
 from idp.config import Config
 from idp.keys import KeyRing
 from idp.machine import Answer, Request
-from idp.oidc.claims import ACR_VALUES, ID_TOKEN_CLAIMS, SCOPES, STANDARD_CLAIMS
-from idp.oidc.request_checks import PROMPTS, RESPONSE_MODES
+from idp.oidc.claims import ACR_VALUES, ID_TOKEN_CLAIMS, STANDARD_CLAIMS
+from idp.oidc.request_checks import PROMPTS, RESPONSE_MODES, SCOPES
 
 AUTH_METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
 ASSERTION_ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]
