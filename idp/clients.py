@@ -29,7 +29,7 @@ from pydantic_core import PydanticCustomError
 from idp.clients_file import Node, Refused, parse
 from idp.errors import OperatorError
 from idp.files import Stamp, replace, stamp
-from idp.keys import load_public_jwk
+from idp.jws import load_public_jwk
 from idp.uris import BadUri, check_uri, is_host_name
 
 Algorithm = Literal["RS256", "ES256", "PS256", "EdDSA"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the heavy ones are imported when they are built
     from idp.clients import Clients
     from idp.database import Database
     from idp.fetch import Fetcher
-    from idp.keys import KeyRing
+    from idp.key_ring import KeyRing
     from idp.languages import Languages
     from idp.machine import Endpoints
     from idp.mail import Sealer
@@ -90,7 +90,7 @@ def build(
     from idp.cookies import SESSION, find_in
     from idp.database import Database
     from idp.fetch import Fetcher
-    from idp.keys import KeyRing
+    from idp.key_ring import KeyRing
     from idp.languages import Languages
     from idp.mail import Sealer
     from idp.oidc.authorization import Authorization

@@ -17,7 +17,8 @@ from idp.app import create_app
 from idp.clients import Clients
 from idp.config import Config
 from idp.database import Database
-from idp.keys import KeyRing, create_keys
+from idp.key_ring import KeyRing
+from idp.keys import create_keys
 from idp.metrics import exposition
 from idp.parts import Parts
 from idp.redis_store import RedisStore

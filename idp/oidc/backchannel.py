@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from idp.clients import Client, Clients
     from idp.config import Config
     from idp.database import Database
-    from idp.keys import KeyRing
+    from idp.key_ring import KeyRing
 
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
 TOKEN_LIFETIME = 120  # seconds: section 4 recommends two minutes

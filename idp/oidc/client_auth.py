@@ -21,7 +21,7 @@ from idp import throttle
 from idp.clients import Client, Clients, hash_secret
 from idp.errors import OAuthError
 from idp.fetch import Fetcher, FetchError
-from idp.keys import BadSignature, Jws, PublicKey, is_signed, load_public_jwk, read_jws
+from idp.jws import BadSignature, Jws, PublicKey, is_signed, load_public_jwk, read_jws
 from idp.machine import Request
 from idp.oidc.discovery import ASSERTION_ALGORITHMS
 from idp.redis_store import RedisStore, token_hash

@@ -16,7 +16,7 @@ from idp import grants
 from idp.clients import Client
 from idp.errors import OAuthError
 from idp.grants import Access, Authentication, Issued, Refusal
-from idp.keys import KeyRing
+from idp.key_ring import KeyRing
 from idp.redis_store import RedisStore
 
 # One text for every reason: which of them it was tells an attacker something and stands in the receipt (P-29).

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from idp.config import Config
-from idp.keys import KeyRing
+from idp.key_ring import KeyRing
 from idp.machine import Answer, Request
 from idp.oidc.claims import ACR_VALUES, ID_TOKEN_CLAIMS, STANDARD_CLAIMS
 from idp.oidc.request_checks import PROMPTS, RESPONSE_MODES, SCOPES

@@ -33,7 +33,8 @@ from idp.clients import Client, Clients
 from idp.config import Config
 from idp.errors import OAuthError
 from idp.grants import Access, Authentication, Grant, Issued
-from idp.keys import BadSignature, KeyRing
+from idp.jws import BadSignature
+from idp.key_ring import KeyRing
 from idp.oidc.claims import person_claims, subject, token_half_hash, wishes
 from idp.oidc.codes_and_tokens import GrantState
 from idp.oidc.discovery import metadata

@@ -31,7 +31,7 @@ from idp.clients import Client
 from idp.config import Config
 from idp.embedded_server import EmbeddedServer
 from idp.errors import IdpError
-from idp.keys import BadSignature, read_jws
+from idp.jws import BadSignature, read_jws
 from idp.logs import printable
 from idp.machine import client_address, form_fields
 from idp.models import Account, Email, Password

@@ -22,7 +22,8 @@ from idp.app import create_app
 from idp.config import Config, read_config
 from idp.embedded_server import EmbeddedServer
 from idp.errors import OperatorError, Unavailable
-from idp.keys import KeyRing, create_keys
+from idp.key_ring import KeyRing
+from idp.keys import create_keys
 from idp.parts import Parts
 from idp.redis_store import RedisStore
 from tests.attacks.test_password_sign_in import visitor_cookies

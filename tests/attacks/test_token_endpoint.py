@@ -16,7 +16,7 @@ from flask import Flask
 from idp import grants
 from idp.app import create_app
 from idp.grants import Authentication
-from idp.keys import KeyRing
+from idp.key_ring import KeyRing
 from idp.machine import MAX_BODY
 from idp.oidc.machine_endpoints import machine_endpoints
 from idp.oidc.provider import Provider

@@ -24,7 +24,7 @@ from idp.attempts import Attempts, Step
 from idp.cli.worker_command import jobs
 from idp.config import Config, read_config
 from idp.database import Database
-from idp.keys import KeyRing
+from idp.key_ring import KeyRing
 from idp.mail import Sealer, queue_mail
 from idp.models import Attempt, OutboxMail
 from idp.outbox import MAILS

@@ -26,7 +26,7 @@ from idp.attempts import Attempts
 from idp.clients import Client, Clients, hash_secret
 from idp.config import Config
 from idp.fetch import FetchError
-from idp.keys import KeyRing
+from idp.key_ring import KeyRing
 from idp.machine import Answer, Endpoints, Request
 from idp.oidc.machine_endpoints import machine_endpoints
 from idp.oidc.provider import Provider

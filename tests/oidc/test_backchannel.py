@@ -19,7 +19,7 @@ from idp.clients import Clients
 from idp.config import Config
 from idp.database import Database
 from idp.fetch import Fetcher
-from idp.keys import KeyRing
+from idp.key_ring import KeyRing
 from idp.models import LogoutNotice
 from idp.oidc.backchannel import EVENT, Backchannel
 from idp.outbox import LOGOUT_NOTICES

@@ -38,7 +38,8 @@ from idp import grants
 from idp.clients import Client
 from idp.config import Config
 from idp.errors import OAuthError, Unavailable
-from idp.keys import KeyRing, SigningKey, is_signed, load_public_jwk
+from idp.jws import is_signed, load_public_jwk
+from idp.key_ring import KeyRing, SigningKey
 from idp.machine import Request
 from idp.oidc.provider import ID_TOKEN, Metadata, Provider
 from idp.oidc.userinfo import SIGNED_USERINFO

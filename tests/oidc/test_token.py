@@ -16,7 +16,7 @@ import pytest
 from idp import grants
 from idp.attempts import drain, find_attempt, steps_of
 from idp.database import Database
-from idp.keys import is_signed, load_public_jwk
+from idp.jws import is_signed, load_public_jwk
 from idp.machine import Request
 from tests import canaries
 from tests.oidc.product import (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from idp import grants
-from idp.keys import is_signed, load_public_jwk
+from idp.jws import is_signed, load_public_jwk
 from tests.oidc.product import ISSUER, PERSON, SECRETS, Product, basic, claims, data, decode, error, headers
 
 if TYPE_CHECKING:
