@@ -54,6 +54,8 @@ class Email(Table):
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
     address: Mapped[str] = mapped_column(String(320))
     canonical: Mapped[str] = mapped_column(String(320), unique=True)
+    # The part of ``canonical`` after the @: a company's policies reach all addresses of its domains.
+    domain: Mapped[str] = mapped_column(String(255), index=True)
     primary: Mapped[bool] = mapped_column(Boolean, default=True)
     verified_at: Mapped[int | None] = mapped_column(BigInteger)
 
@@ -80,10 +82,156 @@ class Link(Table):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
-    issuer: Mapped[str] = mapped_column(String(512))
+    # company:<connection>:<entityID>, and an entityID has up to 1024 characters (SAML 2.0 core, section 8.3.6).
+    issuer: Mapped[str] = mapped_column(String(1100))
     subject: Mapped[str] = mapped_column(String(512))
     proof: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class Company(Table):
+    """A company that signs its people in by itself, and what it decides about them."""
+
+    __tablename__ = "companies"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)  # 32 hex digits, random
+    name: Mapped[str] = mapped_column(String(120))
+    sso: Mapped[str] = mapped_column(String(16), default="optional")  # optional, required
+    jit: Mapped[bool] = mapped_column(Boolean, default=False)  # whether a first company sign-in makes an account
+    doors: Mapped[list[str]] = mapped_column(default=list)  # allowed beside the company's own: password, social
+    # Seconds; they shorten what the provider allows and never lengthen it.
+    session_idle: Mapped[int | None] = mapped_column(Integer)
+    session_lifetime: Mapped[int | None] = mapped_column(Integer)
+    contacts: Mapped[list[str]] = mapped_column(default=list)  # technical contacts: certificates, metadata, domains
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    updated_at: Mapped[int] = mapped_column(BigInteger)
+
+    domains: Mapped[list[CompanyDomain]] = relationship(back_populates="company", cascade="all, delete-orphan")
+
+
+class CompanyDomain(Table):
+    """An e-mail domain that a company says is its own, and the proof of it.
+
+    ``domain`` is in its ASCII form, without a dot at the end. While nobody else may have it (verified, lost, or released and
+    cooling off) it also stands in ``held``, which is unique over all companies, and in ``tree`` with its labels reversed
+    (``example.acme.``), so that a range of the index holds all its sub-domains.
+    """
+
+    __tablename__ = "company_domains"
+    __table_args__ = (UniqueConstraint("company_id", "domain"), Index("ix_company_domains_due", "next_check_at"))
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    company_id: Mapped[str] = mapped_column(ForeignKey("companies.id", ondelete="CASCADE"), index=True)
+    domain: Mapped[str] = mapped_column(String(253))
+    held: Mapped[str | None] = mapped_column(String(253), unique=True)
+    tree: Mapped[str | None] = mapped_column(String(254), index=True)
+    status: Mapped[str] = mapped_column(String(16), default="pending")  # pending, verified, expired, lost, released
+    code: Mapped[str] = mapped_column(String(36))  # a UUID
+    code_expires_at: Mapped[int] = mapped_column(BigInteger)
+    method: Mapped[str | None] = mapped_column(String(8))  # dns, file: how it was verified
+    found: Mapped[list[str]] = mapped_column(default=list)  # what the last check saw
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    checked_at: Mapped[int | None] = mapped_column(BigInteger)
+    verified_at: Mapped[int | None] = mapped_column(BigInteger)
+    missed_since: Mapped[int | None] = mapped_column(BigInteger)  # verified, but the proof has not been found since
+    free_at: Mapped[int | None] = mapped_column(BigInteger)  # released: when others may claim it
+    next_check_at: Mapped[int | None] = mapped_column(BigInteger)
+
+    company: Mapped[Company] = relationship(back_populates="domains")
+
+
+class Member(Table):
+    """That a person belongs to a company. Nobody belongs to two."""
+
+    __tablename__ = "members"
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    company_id: Mapped[str] = mapped_column(ForeignKey("companies.id", ondelete="CASCADE"), index=True)
+    role: Mapped[str] = mapped_column(String(16), default="member")  # administrator, read_only, member
+    break_glass: Mapped[bool] = mapped_column(Boolean, default=False)  # may use the password although SSO is required
+    # Made by the company for somebody who has never been here: the first company sign-in with its address takes it.
+    prepared: Mapped[bool] = mapped_column(Boolean, default=False)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class Connection(Table):
+    """A company's own identity provider, as we speak SAML 2.0 with it. Read by way of ``connections.py``."""
+
+    __tablename__ = "connections"
+    __table_args__ = (Index("ix_connections_due", "metadata_due_at"),)
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)  # small letters and digits, in addresses of ours
+    company_id: Mapped[str] = mapped_column(ForeignKey("companies.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(String(120))
+    vendor: Mapped[str] = mapped_column(String(24))  # a preset of doors/saml_presets.py
+    state: Mapped[str] = mapped_column(String(16), default="draft")  # draft, tested, live; later shadow, canary
+    idp_entity_id: Mapped[str] = mapped_column(String(1024))
+    sso_url: Mapped[str] = mapped_column(String(2048))
+    sso_binding: Mapped[str] = mapped_column(String(8))  # redirect, post
+    slo_url: Mapped[str | None] = mapped_column(String(2048))
+    slo_binding: Mapped[str | None] = mapped_column(String(8))
+    slo_response_url: Mapped[str | None] = mapped_column(String(2048))  # where answers go, if it is another address
+    name_id_format: Mapped[str] = mapped_column(String(80))  # the whole URN
+    # Exact attribute names by what we need: email, name, given_name, family_name. No email: the NameID is the address.
+    attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    # AuthnContextClassRef → {"acr": "2", "amr": ["mfa"]}: what we say of a sign-in that the company proved so.
+    contexts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    hint: Mapped[str] = mapped_column(String(24))  # how the address is passed on: subject, login_hint, username, none
+    metadata_url: Mapped[str | None] = mapped_column(String(2048))
+    metadata_read_at: Mapped[int | None] = mapped_column(BigInteger)
+    metadata_due_at: Mapped[int | None] = mapped_column(BigInteger)
+    metadata_problem: Mapped[str | None] = mapped_column(String(64))  # a code of the reasons table
+    tested_at: Mapped[int | None] = mapped_column(BigInteger)
+    administrator_signed_in_at: Mapped[int | None] = mapped_column(BigInteger)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    updated_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class ConnectionCertificate(Table):
+    """A certificate with which a company's identity provider may sign. Several count at once."""
+
+    __tablename__ = "connection_certificates"
+    __table_args__ = (
+        UniqueConstraint("connection_id", "fingerprint"),
+        Index("ix_connection_certificates_end", "not_after"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    connection_id: Mapped[str] = mapped_column(ForeignKey("connections.id", ondelete="CASCADE"), index=True)
+    pem: Mapped[str] = mapped_column(Text)
+    fingerprint: Mapped[str] = mapped_column(String(64))  # SHA-256 of the DER form, hex
+    not_before: Mapped[int] = mapped_column(BigInteger)
+    not_after: Mapped[int] = mapped_column(BigInteger)
+    source: Mapped[str] = mapped_column(String(8))  # person, metadata
+    added_at: Mapped[int] = mapped_column(BigInteger)
+    warned_days: Mapped[int | None] = mapped_column(Integer)  # the last warning said that it ends in so many days
+
+
+class ConnectionKey(Table):
+    """Our key pair towards one identity provider: it signs our requests, and what is encrypted for us it opens."""
+
+    __tablename__ = "connection_keys"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    connection_id: Mapped[str] = mapped_column(ForeignKey("connections.id", ondelete="CASCADE"), index=True)
+    state: Mapped[str] = mapped_column(String(16))  # next (published), signing, retired (published, still opens)
+    certificate: Mapped[str] = mapped_column(Text)  # PEM
+    sealed_key: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class ConnectionMetadata(Table):
+    """A metadata document that was read for a connection: taken, or kept aside until a person decides."""
+
+    __tablename__ = "connection_metadata"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    connection_id: Mapped[str] = mapped_column(ForeignKey("connections.id", ondelete="CASCADE"), index=True)
+    read_at: Mapped[int] = mapped_column(BigInteger)
+    source: Mapped[str] = mapped_column(String(8))  # url, file, form
+    state: Mapped[str] = mapped_column(String(16))  # taken, kept_aside, dismissed
+    document: Mapped[str] = mapped_column(Text)  # empty for a form
+    changes: Mapped[dict[str, Any]] = mapped_column(default=dict)  # member → {"was": …, "is": …}
 
 
 class Device(Table):
@@ -158,13 +306,17 @@ class Attempt(Table):
     """A sign-in attempt, found by its receipt code. Values are masked when they are written."""
 
     __tablename__ = "attempts"
-    __table_args__ = (Index("ix_attempts_outcome", "outcome", "started_at"),)
+    __table_args__ = (
+        Index("ix_attempts_outcome", "outcome", "started_at"),
+        Index("ix_attempts_connection", "connection_id", "started_at"),
+    )
 
     code: Mapped[str] = mapped_column(String(9), primary_key=True)  # K7QX-2M4P
     started_at: Mapped[int] = mapped_column(BigInteger, index=True)
     last_at: Mapped[int] = mapped_column(BigInteger)
     client_id: Mapped[str | None] = mapped_column(String(128))
     door: Mapped[str | None] = mapped_column(String(64))
+    connection_id: Mapped[str | None] = mapped_column(String(16))
     account_id: Mapped[str | None] = mapped_column(String(32), index=True)
     outcome: Mapped[str] = mapped_column(String(16))  # open, done, failed
     reason: Mapped[str | None] = mapped_column(String(64))

@@ -10,11 +10,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import produce_migrations, render_python_code
+from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, event, func, inspect, select, text
+from sqlalchemy import Connection, create_engine, event, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+import idp
 from idp.config import Config, read_config
 from idp.database import Database
 from idp.errors import OperatorError, Unavailable
@@ -126,11 +129,11 @@ def test_what_is_read_in_a_transaction_is_still_true_when_it_writes(database: Da
 
 def test_rows_that_refer_to_nothing_are_refused_and_a_persons_rows_go_with_the_person(database: Database) -> None:
     with pytest.raises(IntegrityError), database.transaction() as db:
-        db.add(Email(account_id="nobody", address="a@example.org", canonical="a@example.org"))
+        db.add(Email(account_id="nobody", address="a@example.org", canonical="a@example.org", domain="example.org"))
     with database.transaction() as db:
         db.add(account())
         db.flush()
-        db.add(Email(account_id=account().id, address="a@example.org", canonical="a@example.org"))
+        db.add(Email(account_id=account().id, address="a@example.org", canonical="a@example.org", domain="example.org"))
     with database.transaction() as db:
         db.execute(text("DELETE FROM accounts"))
     with database.reading() as db:
@@ -139,7 +142,14 @@ def test_rows_that_refer_to_nothing_are_refused_and_a_persons_rows_go_with_the_p
 
 def test_an_error_never_quotes_what_was_to_be_written(database: Database) -> None:
     with pytest.raises(IntegrityError) as refused, database.transaction() as db:
-        db.add_all([account(), Email(account_id="nobody", address="canary@example.org", canonical="x@example.org")])
+        db.add_all(
+            [
+                account(),
+                Email(
+                    account_id="nobody", address="canary@example.org", canonical="x@example.org", domain="example.org"
+                ),
+            ]
+        )
     assert "canary" not in str(refused.value)
 
 
@@ -355,3 +365,28 @@ def test_references_are_loose_during_an_upgrade_of_sqlite_only(tmp_path: Path) -
 
 def _strict(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA foreign_keys").fetchone()[0])
+
+
+def test_the_domains_of_addresses_that_were_there_before_are_filled_in(config: Config, empty: Database) -> None:
+    engine = create_engine(config.database_url or f"sqlite:///{config.data}/idp.sqlite")
+    with engine.begin() as connection:
+        command.upgrade(_at(connection), "0001")
+        connection.execute(text("INSERT INTO accounts VALUES ('a', 's', 'active', NULL, '{}', 1, 1)"))
+        connection.execute(
+            text(
+                'INSERT INTO emails (account_id, address, canonical, "primary") '
+                "VALUES ('a', 'A@Ex.org', 'a@ex.org', :yes)"
+            ),
+            {"yes": True},
+        )
+    engine.dispose()
+    empty.upgrade()
+    with empty.reading() as db:
+        assert db.scalars(select(Email.domain)).all() == ["ex.org"]
+
+
+def _at(connection: Connection) -> AlembicConfig:
+    migrations = AlembicConfig()
+    migrations.set_main_option("script_location", str(Path(idp.__file__).parent / "migrations"))
+    migrations.attributes["connection"] = connection
+    return migrations

@@ -37,6 +37,11 @@ class Address:
     written: str
     canonical: str
 
+    @property
+    def domain(self) -> str:
+        """The domain in its ASCII form, lower case."""
+        return self.canonical.rpartition("@")[2]
+
 
 def read_address(text: str) -> Address:
     """Read a bare e-mail address strictly (RFC 5321 and 6531; no display name, quotes, comments or IP literals).

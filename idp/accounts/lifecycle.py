@@ -57,6 +57,7 @@ def create_account(
             Email(
                 address=address.written,
                 canonical=address.canonical,
+                domain=address.domain,
                 primary=True,
                 verified_at=int(now) if verified else None,
             )
@@ -225,7 +226,7 @@ def _write_email(account: Account, changes: Mapping[str, Any], now: float) -> No
             address = read_address(text)
         except ValueError as error:
             raise WrongClaim("email", str(error)) from error
-        email.address, email.canonical = address.written, address.canonical
+        email.address, email.canonical, email.domain = address.written, address.canonical, address.domain
 
 
 def _flush_address(db: Transaction) -> None:
