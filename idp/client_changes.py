@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from idp.clients import Client, Problem, hash_secret, read_content, read_records, read_time
+from idp.client_record import Client, hash_secret
+from idp.clients import Problem, read_content, read_records, read_time
 from idp.clients_file import Node, Refused, parse
 from idp.errors import OperatorError
 from idp.files import only_one, replace

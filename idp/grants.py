@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from idp.clients import Client
+from idp.client_record import Client
 from idp.errors import PageError
 from idp.redis_store import RedisStore, token_hash
 

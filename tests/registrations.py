@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from idp.clients import hash_secret
+from idp.client_record import hash_secret
 from tests import canaries
 
 SECRET = canaries.register("c1-secret-not-to-be-found-in-any-log-0001", "client secret")

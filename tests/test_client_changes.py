@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from idp.client_changes import ClientsFile, add_client, rotate_secret
-from idp.clients import Client, hash_secret, read_file
+from idp.client_record import Client, hash_secret
+from idp.clients import read_file
 from idp.errors import OperatorError
 from tests import canaries
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from idp import grants
-from idp.clients import Client
+from idp.client_record import Client
 from idp.embedded_server import EmbeddedServer
 from idp.errors import PageError
 from idp.grants import Authentication, Issued, Refusal
@@ -130,7 +130,7 @@ PROCESSES, THREADS = 4, 13
 _RACER = """
 import json, secrets, sys, threading
 from idp import grants
-from idp.clients import Client
+from idp.client_record import Client
 from idp.redis_store import RedisStore
 
 given = json.loads(sys.argv[1])

@@ -14,7 +14,8 @@ import click
 
 from idp.cli.operator_audit import record_acts
 from idp.client_changes import ClientsFile, add_client, rotate_secret
-from idp.clients import Client, Problem, Reading, read_file
+from idp.client_record import Client
+from idp.clients import Problem, Reading, read_file
 from idp.config import Config, read_config, read_references
 from idp.errors import OperatorError
 from idp.parts import clients_path

@@ -15,7 +15,8 @@ from idp.models import LogoutNotice
 from idp.outbox import LOGOUT_NOTICES, Outcome
 
 if TYPE_CHECKING:
-    from idp.clients import Client, Clients
+    from idp.client_record import Client
+    from idp.clients import Clients
     from idp.config import Config
     from idp.database import Database
     from idp.key_ring import KeyRing

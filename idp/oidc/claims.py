@@ -16,7 +16,7 @@ from typing import Any
 from oic.oic import scope2claims
 
 from idp.accounts.identity import ONE_FACTOR
-from idp.clients import Client
+from idp.client_record import Client
 from idp.oidc.request_checks import SCOPES
 
 ACR_VALUES = (ONE_FACTOR,)

@@ -18,7 +18,8 @@ from urllib.parse import unquote_plus
 import structlog
 
 from idp import throttle
-from idp.clients import Client, Clients, hash_secret
+from idp.client_record import Client, hash_secret
+from idp.clients import Clients
 from idp.errors import OAuthError
 from idp.fetch import Fetcher, FetchError
 from idp.jws import BadSignature, Jws, PublicKey, is_signed, load_public_jwk, read_jws

@@ -13,7 +13,7 @@ from pyop.authz_state import AuthorizationState
 from pyop.message import AuthorizationRequest
 
 from idp import grants
-from idp.clients import Client
+from idp.client_record import Client
 from idp.errors import OAuthError
 from idp.grants import Access, Authentication, Issued, Refusal
 from idp.key_ring import KeyRing

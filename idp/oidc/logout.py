@@ -15,7 +15,7 @@ from idp.accounts.remembered import forget
 from idp.accounts.sessions import Session, end_sessions, queue_logout_notices
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
-from idp.clients import Client
+from idp.client_record import Client
 from idp.errors import PageError
 from idp.login import pending as pendings
 from idp.machine import form_fields

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from idp.attempts import Attempts
-from idp.clients import Client, Clients
+from idp.client_record import Client
+from idp.clients import Clients
 from idp.config import Config
 from idp.fetch import Fetcher
 from idp.machine import Answer, Endpoints, Request, Route

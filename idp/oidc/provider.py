@@ -29,7 +29,8 @@ from oic.oic.message import (
 from pyop.message import AccessTokenRequest, AuthorizationRequest
 
 from idp.accounts.sessions import Session
-from idp.clients import Client, Clients
+from idp.client_record import Client
+from idp.clients import Clients
 from idp.config import Config
 from idp.errors import OAuthError
 from idp.grants import Access, Authentication, Grant, Issued

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from idp.clients import Client, Clients
+from idp.client_record import Client
+from idp.clients import Clients
 from idp.errors import OAuthError
 
 MAX_QUERY = 8192  # bytes of a query or form

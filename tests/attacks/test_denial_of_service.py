@@ -27,7 +27,7 @@ from idp.accounts.passwords import PasswordHasher
 from idp.accounts.standard_claims import WrongClaim, check_claim
 from idp.app import create_app
 from idp.attempts import mask_address, mask_email, mask_uri
-from idp.clients import Client
+from idp.client_record import Client
 from idp.config import Config
 from idp.embedded_server import EmbeddedServer
 from idp.errors import IdpError

@@ -8,7 +8,7 @@ import pytest
 
 from idp.clients import read_content
 from tests.journey import Walker
-from tests.test_clients import WEB
+from tests.records import WEB
 
 PATHS = ("/register", "/registration", "/connect/register", "/oidc/register", "/clients", "/register/C1")
 

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from idp import grants
 from idp.accounts.sessions import Session
-from idp.clients import Client, hash_secret
+from idp.client_record import Client, hash_secret
 from idp.config import read_config
 from idp.grants import Authentication, Issued
 from idp.parts import Parts, build

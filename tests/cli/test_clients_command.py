@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from idp.cli.idp_command import idp
-from idp.clients import hash_secret, read_file
+from idp.client_record import hash_secret
+from idp.clients import read_file
 from idp.config import Config
 from idp.database import Database
 from idp.errors import OperatorError

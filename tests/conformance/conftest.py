@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from flask import Flask
 
-from idp.clients import hash_secret
+from idp.client_record import hash_secret
 from idp.config import Config
 from idp.parts import Parts
 from tests.conformance.suite import BACKCHANNEL, BYE, CLIENT, CLIENT_2, REDIRECT_URIS, SECRETS, Suite

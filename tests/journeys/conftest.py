@@ -10,7 +10,7 @@ import pytest
 import trustme
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from idp.clients import hash_secret
+from idp.client_record import hash_secret
 from tests import canaries
 from tests.backends import running_postgres, running_redis
 from tests.browser import chromium

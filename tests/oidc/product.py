@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from idp.accounts.sessions import Session
 from idp.attempts import Attempts
-from idp.clients import Client, Clients, hash_secret
+from idp.client_record import Client, hash_secret
+from idp.clients import Clients
 from idp.config import Config
 from idp.fetch import FetchError
 from idp.key_ring import KeyRing

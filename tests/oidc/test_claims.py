@@ -8,7 +8,7 @@ import hmac
 
 import pytest
 
-from idp.clients import Client, Secret, hash_secret
+from idp.client_record import Client, Secret, hash_secret
 from idp.oidc.claims import ACR_VALUES, STANDARD_CLAIMS, person_claims, subject, token_half_hash, wishes
 
 KEY = b"k" * 32

@@ -35,7 +35,7 @@ from hypothesis import strategies as st
 from pyop.storage import StatelessWrapper
 
 from idp import grants
-from idp.clients import Client
+from idp.client_record import Client
 from idp.config import Config
 from idp.errors import OAuthError, Unavailable
 from idp.jws import is_signed, load_public_jwk

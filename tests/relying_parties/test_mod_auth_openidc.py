@@ -12,7 +12,7 @@ import pytest
 import requests
 import trustme
 
-from idp.clients import hash_secret
+from idp.client_record import hash_secret
 from tests import canaries
 from tests.backends import free_port, wait_until
 from tests.needs import program
