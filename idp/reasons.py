@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Owner = Literal["person", "product", "operator", "us"]
+Owner = Literal["person", "product", "company", "operator", "us"]
 
 OWNERS: dict[Owner, str] = {
     "person": "the person who signs in",
     "product": "the developers of the product",
+    "company": "the company's IT, who run its identity provider",
     "operator": "the operator of this provider",
     "us": "whoever writes this program",
 }
