@@ -73,11 +73,11 @@ class Database:
             yield session
 
     def ping(self) -> None:
-        """Return if the database answers.
+        """Return if the database answers and a writer is let in: with SQLite, one that holds it keeps all others out.
 
         :raises Unavailable: if it does not.
         """
-        with self.reading() as session:
+        with self.transaction() as session:
             session.execute(text("SELECT 1"))
 
     def upgrade(self) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,15 @@ def test_without_sql_it_is_not_ready(parts: Parts, dead_sql: Database) -> None:
     answer = browser(parts, database=dead_sql).get("/health/ready")
     assert answer.status_code == 503
     assert answer.json == {"status": "not ready", "parts": ALL_WELL | {"sql": "down", "migrations": "down"}}
+
+
+def test_while_another_process_keeps_sqlite_locked_it_is_not_ready(parts: Parts) -> None:
+    page = browser(parts)
+    with closing(sqlite3.connect(parts.config.data / "idp.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        answer = page.get("/health/ready")
+    assert (answer.status_code, answer.json) == (503, {"status": "not ready", "parts": ALL_WELL | {"sql": "down"}})
+    assert page.get("/health/ready").status_code == 200
 
 
 def test_with_old_tables_it_is_not_ready(parts: Parts, tmp_path: Path) -> None:
