@@ -112,22 +112,20 @@ class Authorization:
     def _is_the_hinted(self, checked: CheckedRequest, session: Session) -> bool:
         """Whether the session's person is whom ``id_token_hint`` and a requested ``sub`` name (Core 3.1.2.1, 5.5.1).
 
-        A hint that is not a genuine ID token of ours is ignored: it names nobody (AZ-11).
+        A hint that is not a genuine ID token of ours, or is of a client that is gone, is ignored: it names nobody (AZ-11).
         """
         mine = self._provider.subject_for(checked.client, session.account_id, session.sub)
         wanted: list[object] = []
         if checked.id_token_hint:
             hint = self._provider.check_id_token_hint(checked.id_token_hint)
-            if hint is not None:
-                if hint["aud"] != checked.client.client_id:
-                    # Subjects of other clients may be pairwise: compare with what that client would see.
-                    other = self._provider.clients.find(hint["aud"])
-                    if other is None or hint["sub"] != self._provider.subject_for(
-                        other, session.account_id, session.sub
-                    ):
-                        return False
-                else:
-                    wanted.append(hint["sub"])
+            client = self._provider.clients.find(hint["aud"]) if hint is not None else None
+            # Subjects of other clients may be pairwise: compare with what that client would see.
+            if (
+                hint is not None
+                and client is not None
+                and hint["sub"] != self._provider.subject_for(client, session.account_id, session.sub)
+            ):
+                return False
         for place in checked.claims.values():
             wish = place.get("sub")
             if wish is not None and "value" in wish:

@@ -98,7 +98,7 @@ def _check(raw: str) -> LogoutRequest:
     if len(raw) > MAX_QUERY:
         raise PageError("request_too_large", status=413)
     fields = form_fields(raw.encode("latin-1"))
-    hint = None
+    hint: dict[str, object] | None = None
     client = None
     if "id_token_hint" in fields:
         hint = here.provider.check_id_token_hint(fields["id_token_hint"])
@@ -107,9 +107,11 @@ def _check(raw: str) -> LogoutRequest:
         client = here.clients.find(str(hint["aud"]))
     if "client_id" in fields:
         named = here.clients.find(fields["client_id"])
-        if named is None or (client is not None and named.client_id != client.client_id):
+        if named is None or (hint is not None and named.client_id != hint["aud"]):
             raise PageError("client_unknown", parameter="client_id")
         client = named
+    if client is None:
+        hint = None  # of a client that is gone: it proves nothing any more, so there is a question and no way back
     redirect_uri = fields.get("post_logout_redirect_uri", "")
     if redirect_uri and (client is None or redirect_uri not in client.post_logout_redirect_uris):
         if hint is not None or client is not None:

@@ -185,6 +185,21 @@ def test_a_hint_of_another_session_asks_first(walker: Walker, parts: Parts) -> N
     assert is_signed_in(second)
 
 
+@pytest.mark.parametrize("client_id", ["REMOVED", "OFF"])
+def test_a_hint_of_a_client_that_is_gone_asks_first_and_leads_nowhere(
+    walker: Walker, parts: Parts, client_id: str
+) -> None:
+    claims = claims_of(walker.tokens()["id_token"])
+    hint = parts.keys.sign_jwt({**claims, "aud": client_id}, "RS256")
+    question = walker.follow(logout(walker, id_token_hint=hint, post_logout_redirect_uri=BYE))
+    assert is_the_question(question)
+    assert is_signed_in(walker)
+    assert logout(walker, id_token_hint=hint, client_id="C1").status_code == 400
+    assert logout(walker, id_token_hint=hint, client_id=client_id).status_code == 400
+    assert says_signed_out(walker.follow(walker.submit(question, "/logout/confirm")))
+    assert not is_signed_in(walker)
+
+
 def test_a_client_id_must_agree_with_the_hint(walker: Walker) -> None:
     token = walker.tokens()["id_token"]
     assert logout(walker, id_token_hint=token, client_id="C2").status_code == 400
