@@ -1,4 +1,4 @@
-"""The sign-in that the browser is in the middle of. A companion of the pages on the way: start, doors, consent."""
+"""The sign-in (or logout) that the browser is in the middle of. A companion of the pages where it begins, and on the way."""
 
 from __future__ import annotations
 
@@ -11,6 +11,23 @@ from idp.login import pending as pendings
 from idp.login.pending import Pending
 from idp.parts import parts
 from idp.rendering import render_page
+
+
+def park(purpose: str, **asked: Any) -> str:
+    """Park for this browser, with the receipt of this request, what ``asked`` says (see :func:`idp.login.pending.park`).
+
+    :returns: the handle.
+    """
+    here = parts()
+    return pendings.park(
+        here.store,
+        purpose=purpose,
+        browser=cookies.browser(),
+        receipt=g.receipt,
+        now=here.clock(),
+        random=here.random,
+        **asked,
+    )
 
 
 def find_pending(handle: str, **notes: str) -> Pending:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
-from idp import cookies
 from idp.accounts.identity import canonical_email
 from idp.accounts.remembered import remembered
-from idp.login import pending as pendings
-from idp.login.journey import find_pending, show
+from idp.login.journey import find_pending, park, show
 from idp.login.pending import Pending
 from idp.parts import parts
 from idp.redirects import go
@@ -23,7 +21,8 @@ def ask_email() -> Response:
     """Ask for the e-mail address. Without a pending login the person came by themselves: begin one that ends at /me."""
     handle = request.args.get("p")
     if not handle:
-        return go("/login", p=_park_own())
+        g.receipt = parts().attempts.start()
+        return go("/login", p=park("me", email=remembered()))
     pending = find_pending(handle)
     if pending.email and "other" not in request.args and _is_address(pending.email):
         return go("/login/password", p=handle)  # a hint or a remembered account skips this step
@@ -39,19 +38,6 @@ def take_email() -> Response:
         return _page(find_pending(handle), username, problem="login.email_malformed", status=400)
     find_pending(handle, email=username)
     return go("/login/password", p=handle)
-
-
-def _park_own() -> str:
-    here = parts()
-    return pendings.park(
-        here.store,
-        purpose="me",
-        browser=cookies.browser(),
-        receipt=here.attempts.start(),
-        now=here.clock(),
-        random=here.random,
-        email=remembered(),
-    )
 
 
 def _is_address(text: str) -> bool:

@@ -13,6 +13,7 @@ from idp.accounts.visitor import visitor
 from idp.attempts import Step
 from idp.errors import PageError
 from idp.login import pending as pendings
+from idp.login.journey import park
 from idp.login.next_step import AskConsent, AskLogin, Issue, Progress, Refuse
 from idp.login.pending import Pending
 from idp.oidc.error_responses import DESCRIPTIONS, refuse, send
@@ -107,15 +108,9 @@ def _progress(pending: Pending | None, session: Session | None) -> Progress:
 
 
 def _park(checked: CheckedRequest, raw: str, session: Session | None) -> str:
-    here = parts()
     email = checked.login_hint or (session.email if session else remembered())
-    return pendings.park(
-        here.store,
-        purpose="authorize",
-        browser=cookies.browser(),
-        receipt=g.receipt,
-        now=here.clock(),
-        random=here.random,
+    return park(
+        "authorize",
         request=raw,
         client_id=checked.client.client_id,
         email="" if "select_account" in checked.prompt else email,

@@ -18,6 +18,7 @@ from idp.attempts import Step
 from idp.client_record import Client
 from idp.errors import PageError
 from idp.login import pending as pendings
+from idp.login.journey import park
 from idp.machine import form_fields
 from idp.oidc.authorization import with_parameters
 from idp.oidc.posted import come_back_by_get, posted_or_query
@@ -58,7 +59,7 @@ def logout() -> Response:
         return _done(wanted)  # there is nothing to end
     if session is not None and _is_of_this_session(wanted, session):
         return _sign_out(session, wanted)
-    return go("/logout/confirm", l=_park(raw))
+    return go("/logout/confirm", l=park("logout", request=raw))
 
 
 @bp.get("/logout/confirm")
@@ -124,19 +125,6 @@ def _check(raw: str) -> LogoutRequest:
         redirect_uri=redirect_uri if hint is not None else "",
         state=state if state is not None and len(state) <= MAX_STATE else None,
         ui_locales=fields.get("ui_locales", "")[:128],
-    )
-
-
-def _park(raw: str) -> str:
-    here = parts()
-    return pendings.park(
-        here.store,
-        purpose="logout",
-        browser=cookies.browser(),
-        receipt=g.receipt,
-        now=here.clock(),
-        random=here.random,
-        request=raw,
     )
 
 

@@ -209,9 +209,8 @@ def test_az_11_p_03_hints_name_people_only_if_we_signed_them(walker: Walker, par
     # Forged ones name nobody: the answer is about carol, who is signed in, never about bob.
     head, body, signature = bobs_token.split(".")
     forged = unsigned(sub=claims_of(bobs_token)["sub"], iss="https://login.example", aud="C1", sid="x")
-    gone = parts.keys.sign_jwt(
-        {**claims_of(bobs_token), "aud": "REMOVED"}, "RS256"
-    )  # what it names, nobody knows any more
+    # Nor do genuine ones of a client that is gone: what its subjects meant, nobody knows any more.
+    gone = parts.keys.sign_jwt({**claims_of(bobs_token), "aud": "REMOVED"}, "RS256")
     for hint in (forged, gone, f"{head}.{body}.{signature[:-8]}AAAAAAAA", "a.b.c.d.e", "garbage", "x" * 4000):
         tokens = walker.tk(silently(hint)["code"]).get_json()
         assert claims_of(tokens["id_token"])["sub"] == carol
