@@ -10,8 +10,8 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import select
@@ -31,13 +31,27 @@ _COOKIE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True)
+class CompanySession:
+    """The session at a company's identity provider that one of ours comes from, as single logout names it (SAML 2.0 core 3.7).
+
+    ``connection`` is a connection's id. ``name_id`` and ``name_id_format`` (the whole URN) are as they were asserted;
+    ``session_index`` is None where the identity provider gave none.
+    """
+
+    connection: str
+    name_id: str = field(repr=False)
+    name_id_format: str
+    session_index: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """An open session. Times are whole seconds since 1970.
 
     ``key`` changes at every sign-in. ``id`` stays when the same person signs in again in the same browser, so what the
     session has given to products stays with it. ``expires`` is absolute; ``idle`` seconds without use also end it (0: they
     do not). ``person`` holds the standard claims that we know (``lifecycle.snapshot``), ``consents`` the scopes that the
-    person has allowed each client.
+    person has allowed each client. ``company`` is None unless the company's door was used.
     """
 
     key: str = field(repr=False)
@@ -56,6 +70,7 @@ class Session:
     address: str
     person: Mapping[str, Any] = field(repr=False)
     consents: Mapping[str, tuple[str, ...]]
+    company: CompanySession | None = None
 
     @property
     def email(self) -> str:
@@ -89,15 +104,25 @@ def open_session(
     previous: Session | None,
     now: float,
     random: Callable[[int], bytes],
+    company: CompanySession | None = None,
+    idle: int | None = None,
+    lifetime: int | None = None,
+    ends: int | None = None,
 ) -> tuple[Session, str]:
     """Open a session under a new secret; return it and the cookie's value. Two round trips.
 
     ``previous`` is the session that this browser held until now. If it is the same person's, what it has given to
     products goes on under the new one. It must end once the sign-in is committed: the same person's with
     ``forget_session``, another's with ``end_sessions``.
+
+    The company's policy (``idle`` and ``lifetime``, seconds) and the end that its identity provider has set (``ends``, seconds
+    since 1970: SessionNotOnOrAfter, SAML 2.0 core 2.7.2) only shorten what the settings give, whether or not the person asked
+    to be kept signed in.
     """
     cookie = base64.urlsafe_b64encode(random(32)).decode().rstrip("=")
     same_person = previous is not None and previous.account_id == account_id
+    ages = [config.session_kept if kept else config.session_lifetime, *([lifetime] if lifetime else [])]
+    rests = [0 if kept else config.session_idle, idle or 0]
     session = Session(
         key=token_hash(cookie),
         id=previous.id if previous is not None and same_person else random(16).hex(),
@@ -107,22 +132,24 @@ def open_session(
         amr=amr,
         acr=acr,
         created=int(now),
-        expires=int(now) + (config.session_kept if kept else config.session_lifetime),
+        expires=min([int(now) + min(ages), *([ends] if ends is not None else [])]),
         kept=kept,
-        idle=0 if kept else config.session_idle,
+        idle=min(filter(None, rests), default=0),
         last_seen=int(now),
         agent=agent,
         address=address,
         person=person,
         consents={client: tuple(scopes) for client, scopes in consents.items()},
+        company=company,
     )
     flat = [part for pair in _fields(session).items() for part in pair]
-    # Listed before it exists: a session that works can always be found and ended.
+    # Listed before it exists: a session that works can always be found and ended, by its person and by its company.
     with store.batch() as batch:
-        batch.call("idp_session_list", _list(account_id), session.key, session.expires, now, MOST_SESSIONS)
+        for index in _lists(session):
+            batch.call("idp_session_list", index, session.key, session.expires, now, MOST_SESSIONS)
         batch.call("idp_session_open", _record(session.key), *flat)
     with store.batch() as closing:
-        for crowded_out in batch.results[0]:
+        for crowded_out in {key for keys in batch.results[:-1] for key in keys}:
             closing.command("DEL", _record(crowded_out))
     return session, cookie
 
@@ -143,16 +170,31 @@ def find_session(store: RedisStore, cookie: str, now: float) -> Session | None:
 
 def sessions_of(store: RedisStore, account_id: str, now: float) -> list[Session]:
     """All live sessions of a person, the one used last first."""
-    keys = store.command("ZRANGE", _list(account_id), 0, -1)
-    with store.batch() as batch:
-        for key in keys:
-            batch.call("idp_session_find", _record(key), now, 0)
-    found = [_session(key, record) for key, record in zip(keys, batch.results, strict=True)]
-    with store.batch() as batch:
-        for key, session in zip(keys, found, strict=True):
-            if session is None:
-                batch.command("ZREM", _list(account_id), key)
-    return sorted((session for session in found if session), key=lambda session: session.last_seen, reverse=True)
+    found = _listed(store, _list(account_id), now)
+    return sorted(found, key=lambda session: session.last_seen, reverse=True)
+
+
+def sessions_of_company(
+    store: RedisStore,
+    connection: str,
+    *,
+    name_id: str,
+    name_id_format: str | None,
+    session_indexes: Collection[str],
+    now: float,
+) -> list[Session]:
+    """All live sessions that a logout request of a connection's identity provider names (SAML 2.0 core 3.7.1, 3.7.3.1).
+
+    ``name_id_format`` None fits every format: some identity providers leave it out. Without ``session_indexes`` all sessions
+    of the NameID are meant; with them only those that were opened under one of them.
+    """
+    return [
+        session
+        for session in _listed(store, _company_list(connection, name_id), now)
+        if session.company is not None
+        and name_id_format in (None, session.company.name_id_format)
+        and (not session_indexes or session.company.session_index in session_indexes)
+    ]
 
 
 def queue_logout_notices(
@@ -217,9 +259,32 @@ def _list(account_id: str) -> str:
     return f"account-sessions:{{{account_id}}}"
 
 
+def _company_list(connection: str, name_id: str) -> str:
+    return f"company-sessions:{{{token_hash(f'{connection} {name_id}')}}}"
+
+
+def _lists(session: Session) -> list[str]:
+    own = [_list(session.account_id)]
+    return own + ([_company_list(session.company.connection, session.company.name_id)] if session.company else [])
+
+
+def _listed(store: RedisStore, index: str, now: float) -> list[Session]:
+    keys = store.command("ZRANGE", index, 0, -1)
+    with store.batch() as batch:
+        for key in keys:
+            batch.call("idp_session_find", _record(key), now, 0)
+    found = [_session(key, record) for key, record in zip(keys, batch.results, strict=True)]
+    with store.batch() as batch:
+        for key, session in zip(keys, found, strict=True):
+            if session is None:
+                batch.command("ZREM", index, key)
+    return [session for session in found if session is not None]
+
+
 def _forget(batch: Batch, session: Session) -> None:
     batch.command("DEL", _record(session.key))
-    batch.command("ZREM", _list(session.account_id), session.key)
+    for index in _lists(session):
+        batch.command("ZREM", index, session.key)
 
 
 def _json(value: object) -> str:
@@ -242,6 +307,7 @@ def _fields(session: Session) -> dict[str, str | int]:
         "agent": session.agent,
         "address": session.address,
         "person": _json(session.person),
+        **({"company": _json(asdict(session.company))} if session.company else {}),
         **{_CONSENT + client: " ".join(scopes) for client, scopes in session.consents.items() if scopes},
     }
 
@@ -271,4 +337,5 @@ def _session(key: str, flat: list[str]) -> Session | None:
             for name, scopes in fields.items()
             if name.startswith(_CONSENT)
         },
+        company=CompanySession(**json.loads(fields["company"])) if "company" in fields else None,
     )

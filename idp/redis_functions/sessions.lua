@@ -1,4 +1,5 @@
--- A session: hash session:{<hash of the cookie>}. Index of a person's sessions: zset account-sessions:{<account>}.
+-- A session: hash session:{<hash of the cookie>}. Indexes: zset account-sessions:{<account>} of a person's sessions, and zset
+-- company-sessions:{<hash of connection and NameID>} of those that single logout may name.
 -- Every record carries its own expiry; the key's lifetime only cleans up, one minute later.
 
 local function session_over_at(fields)

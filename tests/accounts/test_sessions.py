@@ -12,6 +12,7 @@ from sqlalchemy import select
 from idp.accounts.sessions import (
     MOST_SESSIONS,
     NOTE_USE_AFTER,
+    CompanySession,
     Session,
     end_sessions,
     find_session,
@@ -19,6 +20,7 @@ from idp.accounts.sessions import (
     queue_logout_notices,
     rewrite_person,
     sessions_of,
+    sessions_of_company,
     set_consent,
 )
 from idp.embedded_server import EmbeddedServer
@@ -273,6 +275,91 @@ def test_writing_to_a_session_that_has_just_ended_does_not_bring_it_back(parts: 
     parts.store.call("idp_session_set", f"session:{{{session.key}}}", "person", "{}")
     assert find_session(parts.store, cookie, parts.clock()) is None
     assert not parts.store.command("KEYS", "session:*")
+
+
+EMAIL = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
+PERSISTENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
+
+
+def from_company(
+    index: str | None = "_s1", connection: str = "acme", name_id: str = "alice@acme.example"
+) -> CompanySession:
+    return CompanySession(connection, name_id, EMAIL, index)
+
+
+def named(parts: Parts, **changes: Any) -> list[Session]:
+    wanted: dict[str, Any] = {
+        "connection": "acme",
+        "name_id": "alice@acme.example",
+        "name_id_format": EMAIL,
+        "session_indexes": ["_s1"],
+        "now": parts.clock(),
+    } | changes
+    return sessions_of_company(parts.store, wanted.pop("connection"), **wanted)
+
+
+def test_the_cookie_finds_what_the_company_said_of_its_session(parts: Parts, carol: str) -> None:
+    session, cookie = open_for(parts, carol, company=from_company())
+    assert find_session(parts.store, cookie, parts.clock()) == session
+    assert "alice@acme.example" not in repr(session)
+    assert "alice@acme.example" not in str(parts.store.command("KEYS", "*"))
+    assert all(parts.store.command("PTTL", key) > 0 for key in parts.store.command("KEYS", "*"))
+
+
+def test_a_company_names_its_sessions_by_name_id_and_session_index(parts: Parts, carol: str) -> None:
+    one, _ = open_for(parts, carol, company=from_company("_s1"))
+    two, _ = open_for(parts, carol, company=from_company("_s2"))
+    without, _ = open_for(parts, carol, company=from_company(None))
+    open_for(parts, carol)  # by password
+    assert named(parts) == [one]
+    assert {session.key for session in named(parts, session_indexes=["_s1", "_s2", "_s3"])} == {one.key, two.key}
+    assert {session.key for session in named(parts, session_indexes=[])} == {one.key, two.key, without.key}
+    assert named(parts, name_id_format=None) == [one]
+    assert named(parts, name_id_format=PERSISTENT) == []
+    assert named(parts, name_id="bob@acme.example") == []
+    assert named(parts, connection="other") == []
+    assert named(parts, connection="acme alice@acme.example", name_id="") == []
+
+
+@pytest.mark.parametrize("how", [forget_session, lambda store, session: end_sessions(store, [session])])
+def test_a_session_that_has_ended_can_no_longer_be_named_by_its_company(parts: Parts, carol: str, how: Any) -> None:
+    session, _ = open_for(parts, carol, company=from_company())
+    how(parts.store, session)
+    assert named(parts) == []
+    assert not parts.store.command("KEYS", "company-sessions:*")
+
+
+def test_a_living_company_session_can_always_be_named(parts: Parts, clock: Clock, carol: str) -> None:
+    opened = []
+    for number in range(MOST_SESSIONS + 5):
+        clock.advance(1)
+        opened.append(open_for(parts, carol, company=from_company(f"_s{number}"))[1])
+    living = [session for cookie in opened if (session := find_session(parts.store, cookie, clock()))]
+    assert len(living) == MOST_SESSIONS
+    assert {session.key for session in named(parts, session_indexes=[])} == {session.key for session in living}
+
+
+def test_sa_45_a_session_ends_when_the_company_says_so_even_if_it_is_kept(
+    parts: Parts, clock: Clock, carol: str
+) -> None:
+    ends = int(clock()) + 300
+    session, cookie = open_for(parts, carol, kept=True, company=from_company(), ends=ends)
+    assert session.expires == ends
+    clock.advance(299)
+    assert find_session(parts.store, cookie, clock())
+    clock.advance(1)
+    assert find_session(parts.store, cookie, clock()) is None
+    assert named(parts) == []
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_companys_policy_shortens_sessions_and_never_lengthens_them(parts: Parts, carol: str, kept: bool) -> None:
+    ours = parts.config.session_kept if kept else parts.config.session_lifetime
+    rest = 0 if kept else parts.config.session_idle
+    shorter, _ = open_for(parts, carol, kept=kept, idle=60, lifetime=3600, ends=int(parts.clock()) + 10**9)
+    assert (shorter.expires - shorter.created, shorter.idle) == (3600, 60)
+    longer, _ = open_for(parts, carol, kept=kept, lifetime=10**9, ends=None, idle=rest * 2)
+    assert (longer.expires - longer.created, longer.idle) == (ours, rest)
 
 
 def notices(parts: Parts) -> list[tuple[str, str, str]]:
