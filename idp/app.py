@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from flask import Flask, Response, abort, g, redirect, request
 from werkzeug.exceptions import HTTPException
@@ -16,7 +15,6 @@ from idp.doors import password
 from idp.errors import IdpError, PageError
 from idp.login import consent, start
 from idp.machine import wsgi_request
-from idp.metrics import count_request
 from idp.oidc import authorize, logout
 from idp.parts import Parts, parts
 from idp.rendering import error_page, prepare
@@ -34,20 +32,26 @@ _REASONS = {404: "page_unknown", 405: "method_not_allowed", 413: "request_too_la
 class Application(Flask):
     """Flask, with the machine endpoints answered before its routing: they need none of it (docs/speed.md)."""
 
+    @property
+    def parts(self) -> Parts:
+        """What it was built from."""
+        return cast("Parts", self.extensions["idp"])
+
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        here: Parts = self.extensions["idp"]
+        here = self.parts
         if here.endpoints.serves(environ["PATH_INFO"]):
-            started = perf_counter()
             answer = here.endpoints.answer(wsgi_request(environ, here.config.trusted_proxies))
             if answer is not None:
-                if here.config.metrics_token:
-                    count_request(environ["PATH_INFO"], answer.status, perf_counter() - started)
                 start_response(answer.status_line, answer.headers)
                 return [answer.body]
+        return self.pages(environ, start_response)
+
+    def pages(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """The pages alone."""
         return super().wsgi_app(environ, start_response)
 
 
-def create_app(built: Parts) -> Flask:
+def create_app(built: Parts) -> Application:
     """Build the provider's WSGI application from its parts."""
     app = Application("idp", static_folder=None, template_folder=None)
     app.extensions["idp"] = built

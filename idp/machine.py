@@ -1,6 +1,6 @@
 """Machine endpoints: what relying parties call without a browser, answered before Flask's routing (docs/speed.md).
 
-Each endpoint is a plain function ``Request → Answer``. This file is the one place that reads such requests from WSGI, and
+Each endpoint is a plain function ``Request → Answer``. This file is the one place that checks such requests as a whole, and
 the one policy for their headers, methods, CORS, logs and errors. It knows no protocol: the list of URLs is made in
 ``oidc/machine_endpoints.py``.
 """
@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from io import BytesIO
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, unquote_to_bytes
 
 import structlog
 
@@ -31,11 +32,13 @@ MAX_FIELDS = 60
 
 FORM = "application/x-www-form-urlencoded"
 
-# The only headers that are read. The environment of granian also holds the process's own variables, and one named
-# HTTP_SOMETHING would look like a header; none of these is a name that anybody exports.
+# The headers that are read, by their names in WSGI.
 _HEADERS = {
+    "HTTP_HOST": "host",
     "HTTP_AUTHORIZATION": "authorization",
+    "CONTENT_LENGTH": "content-length",
     "CONTENT_TYPE": "content-type",
+    "HTTP_X_FORWARDED_FOR": "x-forwarded-for",
     "HTTP_CONTENT_ENCODING": "content-encoding",
     "HTTP_COOKIE": "cookie",
     "HTTP_ORIGIN": "origin",
@@ -69,6 +72,13 @@ class Request:
     body: bytes = b""
     peer: str = ""
     refused: OAuthError | None = None
+
+    def take(self, body: bytes) -> None:
+        """Take what was read of the body: all of it, or more than ``MAX_BODY`` bytes."""
+        if len(body) > MAX_BODY:
+            self.refused = _too_large()
+        else:
+            self.body = body
 
     def form(self) -> dict[str, str]:
         """Read the body as a form.
@@ -165,54 +175,69 @@ def _is_within(address: str, networks: tuple[Network, ...]) -> bool:
     return any(parsed in network for network in networks)
 
 
+def read_request(
+    method: str, path: str, query: str, headers: Mapping[str, str], remote: str, trusted_proxies: Iterable[Network] = ()
+) -> Request:
+    """A request whose body has not been read yet, and may only be where nothing is ``refused``. Never raises for what was
+    sent.
+
+    ``headers`` have lower-case names, a repeated one has its values joined with commas; ``remote`` is the peer of the
+    connection.
+    """
+    request = Request(
+        method, path, headers, query, peer=client_address(remote, headers.get("x-forwarded-for", ""), trusted_proxies)
+    )
+    length = headers.get("content-length", "") if method == "POST" else ""
+    if "," in headers.get("host", ""):  # given twice
+        request.refused = OAuthError("invalid_request", "The Host header is given twice.", reason="request_unreadable")
+    elif length and not (length.isascii() and length.isdigit()):
+        request.refused = OAuthError(
+            "invalid_request", "The Content-Length is not a number.", reason="request_unreadable"
+        )
+    elif int(length[:10] or 0) > MAX_BODY:
+        request.refused = _too_large()
+    return request
+
+
 def wsgi_request(environ: dict[str, Any], trusted_proxies: Iterable[Network] = ()) -> Request:
-    """Read a request from WSGI. Never raises for what was sent: ``refused`` says what is wrong with it.
+    """Read a request from WSGI, with its body, as :func:`read_request` does.
 
     The body is put back into the environment, because ``/authorize`` may be left to Flask.
     """
     headers = {name: environ[key] for key, name in _HEADERS.items() if key in environ}
-    request = Request(
-        method=environ["REQUEST_METHOD"],
-        path=environ["PATH_INFO"],
-        headers=headers,
-        query=environ.get("QUERY_STRING", ""),
-        peer=client_address(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", ""), trusted_proxies),
+    request = read_request(
+        environ["REQUEST_METHOD"],
+        environ["PATH_INFO"],
+        environ.get("QUERY_STRING", ""),
+        headers,
+        environ.get("REMOTE_ADDR", ""),
+        trusted_proxies,
     )
-    if "," in environ.get("HTTP_HOST", ""):  # given twice: servers join with a comma
-        request.refused = OAuthError("invalid_request", "The Host header is given twice.", reason="request_unreadable")
-    elif request.method == "POST":
-        _read_body(environ, request)
+    length = headers.get("content-length")
+    # Without a length the body comes in chunks, and some servers tell where they end.
+    if request.method == "POST" and not request.refused and (length or environ.get("wsgi.input_terminated")):
+        body = environ["wsgi.input"].read(int(length) if length else MAX_BODY + 1)
+        environ["wsgi.input"] = BytesIO(body)
+        request.take(body)
     return request
 
 
-def _read_body(environ: dict[str, Any], request: Request) -> None:
-    length = environ.get("CONTENT_LENGTH") or ""
-    if length and not (length.isascii() and length.isdigit()):
-        request.refused = OAuthError(
-            "invalid_request", "The Content-Length is not a number.", reason="request_unreadable"
-        )
-        return
-    declared = int(length[:10] or 0)
-    if declared <= MAX_BODY and (length or environ.get("wsgi.input_terminated")):
-        # Without a length the body comes in chunks, and such a server tells where they end.
-        request.body = environ["wsgi.input"].read(declared if length else MAX_BODY + 1)
-        environ["wsgi.input"] = BytesIO(request.body)
-    if max(declared, len(request.body)) > MAX_BODY:
-        request.refused = OAuthError(
-            "invalid_request", "The body is too large.", reason="request_too_large", status=413
-        )
+def _too_large() -> OAuthError:
+    return OAuthError("invalid_request", "The body is too large.", reason="request_too_large", status=413)
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """An endpoint. ``cors``: whom a script may be from: "any", "registered" (origins of redirect URIs) or "none".
-    ``challenge`` is the scheme of WWW-Authenticate on refusals.
+    ``challenge`` is the scheme of WWW-Authenticate on refusals. ``slow_field``: with this field in its form, answering
+    may have to ask another server of somebody else's.
     """
 
     handle: Callable[[Request], Answer]
     methods: tuple[str, ...]
     cors: str = "none"
     challenge: str = ""
+    slow_field: bytes = b""
 
 
 class Endpoints:
@@ -226,8 +251,11 @@ class Endpoints:
         origin_is_registered: Callable[[str], bool],
         attempts: Attempts,
         issuer: str,
+        count: Callable[[str, int, float], None] | None = None,
     ) -> None:
+        """``count`` is told the path, the status and the seconds of each answer."""
         self._routes = dict(routes)
+        self._count = count
         self._authorize = authorize
         self._origin_is_registered = origin_is_registered
         self._attempts = attempts
@@ -240,8 +268,25 @@ class Endpoints:
         """Whether :meth:`answer` may know this path. Exact: no slash at the end, no other case."""
         return path in self._routes or path == "/authorize"
 
+    def is_quick(self, request: Request) -> bool:
+        """Whether :meth:`answer` asks nobody but our own store, however the names in the form are written."""
+        route = self._routes.get(request.path)
+        if route is None or not route.slow_field:
+            return True
+        body = request.body
+        return route.slow_field not in (unquote_to_bytes(body) if b"%" in body else body)
+
     def answer(self, request: Request) -> Answer | None:
         """Answer a request; None: a page must (an unknown path, or /authorize with something to ask or to refuse)."""
+        if self._count is None:
+            return self._answered(request)
+        started = perf_counter()
+        answer = self._answered(request)
+        if answer is not None:
+            self._count(request.path, answer.status, perf_counter() - started)
+        return answer
+
+    def _answered(self, request: Request) -> Answer | None:
         if request.path == "/authorize":
             return self._authorize_quickly(request)
         route = self._routes.get(request.path)

@@ -113,6 +113,7 @@ def test_a_request_is_read_and_its_body_put_back() -> None:
     assert (request.method, request.path, request.query, request.body) == ("POST", "/form", "q=1", b"a=1")
     assert request.headers == {
         "authorization": "Basic x",
+        "content-length": "3",
         "content-type": "application/x-www-form-urlencoded",
         "origin": "https://a",
     }

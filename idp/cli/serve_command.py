@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import closing
 from functools import partial
 from multiprocessing.context import ForkProcess
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from granian.server.mp import MPServer
 
     from idp.embedded_server import EmbeddedServer
+    from idp.front import Front
 
 MAX_HEADERS = 64 * 1024  # bytes of a request line and its headers
 WORK_STOPS = 10.0  # seconds: a little more than the background work allows itself to end what it is doing
@@ -109,6 +110,7 @@ def _prepare_keys(config: Config, algorithms: Collection[str], knows_keys: bool)
 def _warm_up() -> None:
     """Import what workers need before they are forked, so that they share its memory."""
     import idp.app
+    import idp.front
     import idp.worker  # noqa: F401 imported for its effect on what the fork shares
     from idp.accounts.devices import describe_agent
 
@@ -122,7 +124,7 @@ def _answer_requests(config: Config, host: str, port: int) -> None:
 
 
 def make_server(config: Config, host: str, port: int) -> MPServer:
-    """The HTTP server, for whichever application; the bench has it answer with an empty one."""
+    """The HTTP server, for whichever RSGI application; the bench has it answer with an empty one."""
     from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
@@ -132,10 +134,10 @@ def make_server(config: Config, host: str, port: int) -> MPServer:
         "idp",
         address=host,
         port=port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         http=HTTPModes.auto if config.tls_certificate else HTTPModes.http1,  # no proxy speaks HTTP/2 in clear
         workers=config.workers,
-        blocking_threads=config.threads,
+        websockets=False,
         http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=MAX_HEADERS),
         log_level=LogLevels.warning,
         ssl_cert=config.tls_certificate,
@@ -145,17 +147,17 @@ def make_server(config: Config, host: str, port: int) -> MPServer:
     )
 
 
-def load_application(config: Config, parent: int) -> Callable[..., Any]:
+def load_application(config: Config, parent: int) -> Front:
     """Build the application in a worker process; it ends with ``parent``, also after SIGKILL."""
     # At once: told to stop politely it waits for idle connections, and nobody is left who would end that.
     end_with_parent(parent, signal.SIGKILL)
     from idp.app import create_app
+    from idp.front import Front
     from idp.logs import configure
     from idp.parts import build
 
     configure(config.log_level)
-    parts = build(config, read_references())
-    return create_app(parts)
+    return Front(create_app(build(config, read_references())), config.threads)
 
 
 class _BackgroundWork:

@@ -10,6 +10,7 @@ from idp.clients import Clients
 from idp.config import Config
 from idp.fetch import Fetcher
 from idp.machine import Answer, Endpoints, Request, Route
+from idp.metrics import count_request
 from idp.oidc.client_auth import ClientAuthentication
 from idp.oidc.discovery import Discovery
 from idp.oidc.introspection import IntrospectionEndpoint
@@ -18,6 +19,8 @@ from idp.oidc.revocation import RevocationEndpoint
 from idp.oidc.token import TokenEndpoint
 from idp.oidc.userinfo import UserinfoEndpoint
 from idp.redis_store import RedisStore
+
+ASSERTION = b"client_assertion"  # signed with keys that may have to be fetched from the client
 
 
 def machine_endpoints(
@@ -48,15 +51,16 @@ def machine_endpoints(
             "/.well-known/openid-configuration": document,
             "/.well-known/oauth-authorization-server": document,
             "/jwks": Route(discovery.jwks, ("GET", "HEAD"), cors="any"),
-            "/token": Route(token.answer, ("POST",), cors="registered", challenge="Basic"),
+            "/token": Route(token.answer, ("POST",), cors="registered", challenge="Basic", slow_field=ASSERTION),
             "/userinfo": Route(userinfo.answer, ("GET", "POST"), cors="registered", challenge="Bearer"),
-            "/introspect": Route(introspection.answer, ("POST",), challenge="Basic"),
-            "/revoke": Route(revocation.answer, ("POST",), cors="registered", challenge="Basic"),
+            "/introspect": Route(introspection.answer, ("POST",), challenge="Basic", slow_field=ASSERTION),
+            "/revoke": Route(revocation.answer, ("POST",), cors="registered", challenge="Basic", slow_field=ASSERTION),
         },
         authorize=authorize,
         origin_is_registered=Origins(provider.clients).is_registered,
         attempts=attempts,
         issuer=config.issuer,
+        count=count_request if config.metrics_token else None,
     )
 
 

@@ -82,11 +82,11 @@ def endpoints(folder: Path, redis: RealRedis, options: argparse.Namespace) -> di
     with (
         running_peer() as other,
         running_ours(folder, redis=redis.environ) as ours,
-        limits.running_empty("wsgi") as wsgi,
+        limits.running_empty("plain") as plain,
         limits.running_empty("flask") as flask,
     ):
         for _ in range(rounds):
-            for name, empty in (("empty WSGI", wsgi), ("empty Flask", flask)):
+            for name, empty in (("empty answer", plain), ("empty Flask", flask)):
                 work = Requests(empty.host, [raw(empty.host, "/")])
                 floor.setdefault(name, []).append(play(work, seconds=seconds, processes=empty.workers))
             for client_id, sign in signers.items():

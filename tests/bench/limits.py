@@ -81,7 +81,7 @@ class Empty:
 
 @contextmanager
 def running_empty(kind: str) -> Iterator[Empty]:
-    """An empty application, ``wsgi`` or ``flask``, on the server of ``idp serve`` with its settings."""
+    """An empty application, ``plain`` or ``flask``, on the server of ``idp serve`` with its settings."""
     port = free_port()
     with subprocess.Popen([sys.executable, "-m", "tests.bench.empty_server", kind, str(port)]) as process:
         try:
