@@ -43,6 +43,23 @@ class Event(StrEnum):
     )
     person_consent_given = "person.consent_given", "A person allowed a client to read scopes."
     person_consent_withdrawn = "person.consent_withdrawn", "A person took back what a client was allowed."
+    company_created = "company.created", "A company was added."
+    company_renamed = "company.renamed", "A company got another name."
+    company_removed = "company.removed", "A company was taken away; its domains stay closed for the cooling-off time."
+    company_policy_changed = "company.policy_changed", "What a company decides about sign-ins was changed."
+    company_member_added = "company.member_added", "A person belongs to a company from now on."
+    company_role_changed = "company.role_changed", "A member of a company got another role."
+    company_member_removed = "company.member_removed", "A person belongs to a company no more: sessions and grants end."
+    company_break_glass_named = (
+        "company.break_glass_named",
+        "A person may use their password although their company requires its own sign-in.",
+    )
+    company_break_glass_withdrawn = (
+        "company.break_glass_withdrawn",
+        "A person must sign in through their company like everybody else.",
+    )
+    company_sso_required = "company.sso_required", "A company closed every door but its own for its domains."
+    company_sso_relaxed = "company.sso_relaxed", "A company opened the other doors again."
     keys_created = "keys.created", "The key ring was made."
     keys_rotated = "keys.rotated", "Another key signs from now on."
     keys_pruned = "keys.pruned", "Keys that nothing can need any more were removed."

@@ -121,7 +121,8 @@ class CompanyDomain(Table):
     __table_args__ = (UniqueConstraint("company_id", "domain"), Index("ix_company_domains_due", "next_check_at"))
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
-    company_id: Mapped[str] = mapped_column(ForeignKey("companies.id", ondelete="CASCADE"), index=True)
+    # None: the company is gone, and the domain cools off.
+    company_id: Mapped[str | None] = mapped_column(ForeignKey("companies.id", ondelete="CASCADE"), index=True)
     domain: Mapped[str] = mapped_column(String(253))
     held: Mapped[str | None] = mapped_column(String(253), unique=True)
     tree: Mapped[str | None] = mapped_column(String(254), index=True)
@@ -137,7 +138,7 @@ class CompanyDomain(Table):
     free_at: Mapped[int | None] = mapped_column(BigInteger)  # released: when others may claim it
     next_check_at: Mapped[int | None] = mapped_column(BigInteger)
 
-    company: Mapped[Company] = relationship(back_populates="domains")
+    company: Mapped[Company | None] = relationship(back_populates="domains")
 
 
 class Member(Table):

@@ -27,7 +27,7 @@ def upgrade() -> None:
     op.create_table(
         "company_domains",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("company_id", sa.String(length=32), nullable=False),
+        sa.Column("company_id", sa.String(length=32), nullable=True),
         sa.Column("domain", sa.String(length=253), nullable=False),
         sa.Column("held", sa.String(length=253), nullable=True),
         sa.Column("tree", sa.String(length=254), nullable=True),
