@@ -15,6 +15,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -55,9 +56,17 @@ class Step(StrEnum):
     request_received = auto()
     request_refused = auto()
     session_used = auto()
+    company_routed = auto()  # to which connection
+    request_sent = auto()  # to a company's identity provider
+    response_received = auto()
+    response_checked = auto()  # one step for each check that failed beside the first, none for those that held
+    response_refused = auto()  # the first check that failed
+    company_identified = auto()
     password_checked = auto()
     throttled = auto()
     account_decision = auto()
+    link_asked = auto()  # the old account must be proved first
+    linked = auto()
     session_opened = auto()
     consent_asked = auto()
     consent_given = auto()
@@ -72,6 +81,7 @@ class Step(StrEnum):
 
 
 _ENDS = {  # what an attempt has become by a step without a reason; a step with a reason has failed
+    Step.session_opened: "done",
     Step.code_issued: "done",
     Step.token_issued: "done",
     Step.token_refreshed: "done",
@@ -114,18 +124,33 @@ def mask_uri(text: str) -> str:
     return printable(f"{parts.scheme}:{host}{parts.path}{'?•••' if parts.query or parts.fragment else ''}")
 
 
+def mask_text(text: str) -> str:
+    """Text in which something may be an e-mail address; what else it tells was made to be read."""
+    return _ADDRESS.sub(lambda found: mask_email(found[0]), printable(text))
+
+
 _DOMAIN = re.compile(r"([\w-]{1,63}\.)+[^\W\d_]{2,63}\Z")
+_ADDRESS = re.compile(r"[^\s@<>\"',;:()]+@[^\s<>\"',;:()]*")
 
 # What a step in the stream consists of.
-COLUMNS = ("entry", "at", "code", "name", "reason", "outcome", "client_id", "door", "account_id", "facts")
+COLUMNS = (
+    *("entry", "at", "code", "name", "reason", "outcome"),
+    *("client_id", "door", "connection_id", "account_id", "facts"),
+)
 
 # The facts that a step may carry, each with what it becomes when it is written. No other is kept.
 FACTS: dict[str, Callable[[str], str]] = {
     "email": mask_email,
     "address": mask_address,
     "redirect_uri": mask_uri,
-    **dict.fromkeys(("amr", "detail", "known_device", "parameter", "received", "scope", "wait"), printable),
+    "expected": mask_text,
+    "received": mask_text,
+    **dict.fromkeys(("amr", "check", "detail", "known_device", "parameter", "scope", "wait"), printable),
 }
+
+# What a company's IT is shown of a step on the way through its own connection.
+COMPANY_FACTS = ("check", "expected", "received", "detail")
+COMPANY_STEPS = 3_000  # the newest of a connection, among which its last attempts are looked for
 
 
 class Attempts:
@@ -163,6 +188,7 @@ class Attempts:
         outcome: str | None = None,
         client_id: str | None = None,
         door: str | None = None,
+        connection_id: str | None = None,
         account_id: str | None = None,
         **facts: str | int | bool,
     ) -> None:
@@ -171,12 +197,15 @@ class Attempts:
         :param code: the receipt from ``start``.
         :param reason: a code of ``reasons.py``, if this step failed.
         :param outcome: open, done or failed, where it is not what the step and its reason tell.
+        :param connection_id: the company's connection that this step is about: its IT sees the step.
         :param account_id: whose attempt it turned out to be.
         :param facts: names from FACTS; they are masked before they are written.
         """
         if len(self._waiting) == MOST_WAITING:
             self._lost += 1
-        self._waiting.append((self._clock(), code, name, reason, outcome, client_id, door, account_id, facts))
+        self._waiting.append(
+            (self._clock(), code, name, reason, outcome, client_id, door, connection_id, account_id, facts)
+        )
 
     def flush(self) -> bool:
         """Send what waits. False: Redis does not answer, and the steps go on waiting."""
@@ -218,6 +247,7 @@ def _written(
     outcome: str | None,
     client_id: str | None,
     door: str | None,
+    connection_id: str | None,
     account_id: str | None,
     facts: dict[str, str | int | bool],
 ) -> tuple[Any, ...]:
@@ -234,7 +264,7 @@ def _written(
         }
     client_id = printable(client_id, 128) if client_id else None
     outcome = outcome or ("failed" if reason else _ENDS.get(name, "open"))
-    return id, int(at * 1000), code, name, reason, outcome, client_id, door, account_id, facts
+    return id, int(at * 1000), code, name, reason, outcome, client_id, door, connection_id, account_id, facts
 
 
 def drain(store: RedisStore, database: Database) -> int:
@@ -256,7 +286,8 @@ def drain(store: RedisStore, database: Database) -> int:
 
 def _write(db: Session, steps: list[dict[str, Any]]) -> None:
     insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
-    rows = [{name: step[name] for name in ("entry", "at", "code", "name", "reason", "facts")} for step in steps]
+    columns = ("entry", "at", "code", "name", "reason", "connection_id", "facts")
+    rows = [{name: step[name] for name in columns} for step in steps]
     db.execute(insert(AttemptStep).on_conflict_do_nothing(), rows)
 
     new = insert(Attempt)
@@ -271,6 +302,7 @@ def _write(db: Session, steps: list[dict[str, Any]]) -> None:
                 "last_at": case((newer, sent.last_at), else_=Attempt.last_at),
                 "client_id": func.coalesce(sent.client_id, Attempt.client_id),
                 "door": func.coalesce(sent.door, Attempt.door),
+                "connection_id": func.coalesce(sent.connection_id, Attempt.connection_id),
                 "account_id": func.coalesce(sent.account_id, Attempt.account_id),
                 "outcome": case((ended, sent.outcome), else_=Attempt.outcome),
                 "reason": case((ended, sent.reason), else_=Attempt.reason),
@@ -295,11 +327,11 @@ def _attempts(steps: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         at = step["at"] // 1000
         row = rows.setdefault(
             step["code"],
-            {"code": step["code"], "started_at": at, "client_id": None, "door": None, "account_id": None}
-            | {"outcome": "open", "reason": None},
+            {"code": step["code"], "started_at": at, "client_id": None, "door": None}
+            | {"connection_id": None, "account_id": None, "outcome": "open", "reason": None},
         )
         row["last_at"] = at
-        row.update({name: step[name] for name in ("client_id", "door", "account_id") if step[name]})
+        row.update({name: step[name] for name in ("client_id", "door", "connection_id", "account_id") if step[name]})
         if step["outcome"] != "open":
             row.update(outcome=step["outcome"], reason=step["reason"])
     return list(rows.values())
@@ -343,6 +375,56 @@ def latest_attempts(db: Session, limit: int, *, failed: bool) -> list[Attempt]:
     """The newest attempts; only those that failed, if asked."""
     wanted = select(Attempt).order_by(Attempt.started_at.desc()).limit(limit)
     return list(db.scalars(wanted.where(Attempt.outcome == "failed") if failed else wanted))
+
+
+@dataclass(frozen=True, slots=True)
+class CompanyStep:
+    """A step as a company's IT sees it: ``at`` in milliseconds since 1970, ``facts`` as in COMPANY_FACTS, masked."""
+
+    at: int
+    name: str
+    reason: str | None
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CompanyAttempt:
+    """An attempt as the IT of one company sees it: the steps through its own connection and what came of them."""
+
+    code: str
+    started_at: int
+    outcome: str
+    reason: str | None
+    steps: tuple[CompanyStep, ...]
+
+
+def company_attempts(db: Session, connection_id: str, limit: int = 100) -> list[CompanyAttempt]:
+    """The newest attempts through a connection, newest first.
+
+    Nothing else that the same person tried shows here: another company's connection, the product, the account.
+    """
+    own = select(AttemptStep).where(AttemptStep.connection_id == connection_id)
+    newest = db.scalars(own.order_by(AttemptStep.at.desc(), AttemptStep.entry.desc()).limit(COMPANY_STEPS))
+    codes = list(itertools.islice(dict.fromkeys(step.code for step in newest), limit))
+    steps: dict[str, list[AttemptStep]] = {code: [] for code in codes}
+    for step in db.scalars(own.where(AttemptStep.code.in_(codes)).order_by(AttemptStep.at, AttemptStep.entry)):
+        steps[step.code].append(step)
+    return [_company_view(code, steps[code]) for code in codes]
+
+
+def _company_view(code: str, steps: list[AttemptStep]) -> CompanyAttempt:
+    outcome, reason = "open", None
+    for step in steps:
+        became = "failed" if step.reason else _ENDS.get(Step(step.name), "open")
+        if became != "open":
+            outcome, reason = became, step.reason
+    shown = (
+        CompanyStep(
+            step.at, step.name, step.reason, {name: step.facts[name] for name in COMPANY_FACTS if name in step.facts}
+        )
+        for step in steps
+    )
+    return CompanyAttempt(code, steps[0].at // 1000, outcome, reason, tuple(shown))
 
 
 def prune_attempts(db: Session, now: float) -> bool:

@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 # SQLite only auto-increments INTEGER primary keys; PostgreSQL gets the wide type.
@@ -307,10 +319,7 @@ class Attempt(Table):
     """A sign-in attempt, found by its receipt code. Values are masked when they are written."""
 
     __tablename__ = "attempts"
-    __table_args__ = (
-        Index("ix_attempts_outcome", "outcome", "started_at"),
-        Index("ix_attempts_connection", "connection_id", "started_at"),
-    )
+    __table_args__ = (Index("ix_attempts_outcome", "outcome", "started_at"),)
 
     code: Mapped[str] = mapped_column(String(9), primary_key=True)  # K7QX-2M4P
     started_at: Mapped[int] = mapped_column(BigInteger, index=True)
@@ -327,12 +336,23 @@ class AttemptStep(Table):
     """One step of an attempt. ``entry`` is the step's own id, so that a repeated drain writes nothing twice."""
 
     __tablename__ = "attempt_steps"
+    # Of most steps it is empty, and those are not in the index.
+    __table_args__ = (
+        Index(
+            "ix_attempt_steps_connection",
+            "connection_id",
+            "at",
+            sqlite_where=text("connection_id IS NOT NULL"),
+            postgresql_where=text("connection_id IS NOT NULL"),
+        ),
+    )
 
     entry: Mapped[str] = mapped_column(String(40), primary_key=True)
     code: Mapped[str] = mapped_column(String(9), index=True)
     at: Mapped[int] = mapped_column(BigInteger)  # milliseconds, because steps follow fast
     name: Mapped[str] = mapped_column(String(48))
     reason: Mapped[str | None] = mapped_column(String(64))
+    connection_id: Mapped[str | None] = mapped_column(String(16))  # the company's connection that it is about
     facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 

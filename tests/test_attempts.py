@@ -12,7 +12,17 @@ import pytest
 from sqlalchemy import func, select
 
 from idp import attempts as receipts
-from idp.attempts import Attempts, Step, drain, find_attempt, latest_attempts, prune_attempts, read_code, steps_of
+from idp.attempts import (
+    Attempts,
+    Step,
+    company_attempts,
+    drain,
+    find_attempt,
+    latest_attempts,
+    prune_attempts,
+    read_code,
+    steps_of,
+)
 from idp.config import Config
 from idp.database import Database
 from idp.embedded_server import EmbeddedServer
@@ -159,6 +169,20 @@ def test_a_uri_loses_what_it_may_carry(uri: str, masked: str) -> None:
     assert receipts.mask_uri(uri) == masked
 
 
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("one address (carol@example.org)", "one address (c•••l@example.org)"),
+        ("carol@example.org, bob@example.net", "c•••l@example.org, •••@example.net"),
+        ("carol@corp.local@", "•••"),
+        ("https://login.example/saml/a1/acs", "https://login.example/saml/a1/acs"),
+        ("a\r\nb@\u202eexample.org", "•••"),
+    ],
+)
+def test_text_loses_the_addresses_in_it(text: str, masked: str) -> None:
+    assert receipts.mask_text(text) == masked
+
+
 def test_steps_arrive_in_order_with_what_they_tell(
     attempts: Attempts, store: RedisStore, database: Database, clock: Clock
 ) -> None:
@@ -209,7 +233,7 @@ def test_a_fact_that_is_not_on_the_list_is_not_kept(attempts: Attempts, store: R
 
 
 def test_the_code_gives_exactly_the_facts_and_steps_that_there_are() -> None:
-    own = {"reason", "outcome", "client_id", "door", "account_id"}
+    own = {"reason", "outcome", "client_id", "door", "connection_id", "account_id"}
     facts, steps = {"redirect_uri"}, set()  # the one that oidc/authorize.py gives only sometimes
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -421,6 +445,57 @@ def test_the_newest_attempts_come_first_and_only_failed_ones_if_asked(
             "0000-0002",
         ]
         assert [attempt.code for attempt in latest_attempts(db, 3, failed=True)] == ["0000-0004", "0000-0002"]
+
+
+def test_a_company_sees_its_own_connection_and_nothing_else_of_the_same_attempt(
+    attempts: Attempts, store: RedisStore, database: Database, clock: Clock
+) -> None:
+    """One person tries the connection of Acme, then, with another address, that of Globex."""
+    refused = {
+        "check": "audience",
+        "expected": "https://a",
+        "received": "carol@acme.example",
+        "email": "carol@acme.example",
+    }
+    steps: list[tuple[Step, str | None, str | None, dict[str, str]]] = [
+        (Step.request_received, None, None, {}),
+        (Step.company_routed, "acme", None, {}),
+        (Step.request_sent, "acme", None, {}),
+        (Step.response_refused, "acme", "redis_down", refused),
+        (Step.page_failed, None, "csrf", {}),
+        (Step.company_routed, "globex", None, {}),
+        (Step.session_opened, "globex", None, {}),
+        (Step.code_issued, None, None, {}),
+    ]
+    for name, connection, reason, facts in steps:
+        clock.now += 1
+        attempts.step("K7QX-2M4P", name, reason=reason, connection_id=connection, account_id="a" * 32, **facts)
+    attempts.flush()
+    drain(store, database)
+    with database.reading() as db:
+        (acme,), (globex,) = company_attempts(db, "acme"), company_attempts(db, "globex")
+        assert company_attempts(db, "nobody") == []
+    assert (acme.code, acme.outcome, acme.reason, acme.started_at) == ("K7QX-2M4P", "failed", "redis_down", NOW + 2)
+    assert [step.name for step in acme.steps] == ["company_routed", "request_sent", "response_refused"]
+    seen = {"check": "audience", "expected": "https://a", "received": "c•••l@acme.example"}
+    assert acme.steps[-1].facts == seen
+    assert (globex.outcome, globex.reason, len(globex.steps)) == ("done", None, 2)
+    attempt, _ = kept(database, "K7QX-2M4P")
+    assert attempt.connection_id == "globex"
+
+
+def test_a_company_sees_its_newest_attempts_first(
+    attempts: Attempts, store: RedisStore, database: Database, clock: Clock
+) -> None:
+    for number in range(120):
+        clock.now += 1
+        attempts.step(f"0000-{number:04}", Step.company_routed, connection_id="acme")
+    attempts.flush()
+    drain(store, database)
+    with database.reading() as db:
+        codes = [attempt.code for attempt in company_attempts(db, "acme")]
+        assert codes == [f"0000-{number:04}" for number in range(119, 19, -1)]
+        assert [attempt.code for attempt in company_attempts(db, "acme", 2)] == codes[:2]
 
 
 def test_old_attempts_are_forgotten_a_bounded_number_at_a_time(

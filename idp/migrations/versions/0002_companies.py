@@ -163,7 +163,15 @@ def upgrade() -> None:
         op.f("ix_connection_metadata_connection_id"), "connection_metadata", ["connection_id"], unique=False
     )
     op.add_column("attempts", sa.Column("connection_id", sa.String(length=16), nullable=True))
-    op.create_index("ix_attempts_connection", "attempts", ["connection_id", "started_at"], unique=False)
+    op.add_column("attempt_steps", sa.Column("connection_id", sa.String(length=16), nullable=True))
+    op.create_index(
+        "ix_attempt_steps_connection",
+        "attempt_steps",
+        ["connection_id", "at"],
+        unique=False,
+        sqlite_where=sa.text("connection_id IS NOT NULL"),
+        postgresql_where=sa.text("connection_id IS NOT NULL"),
+    )
     op.add_column("emails", sa.Column("domain", sa.String(length=255), nullable=True))
     at = "instr(canonical, '@')" if op.get_bind().dialect.name == "sqlite" else "strpos(canonical, '@')"
     op.execute(f"UPDATE emails SET domain = substr(canonical, {at} + 1)")  # noqa: S608 one of two texts of ours
