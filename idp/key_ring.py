@@ -16,7 +16,6 @@ import structlog
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from idp.errors import OperatorError, Unavailable
 from idp.files import Stamp, stamp
@@ -124,8 +123,8 @@ class KeyRing:
         self._seen = self._look()
         self._loaded = _load(read_ring(folder))
         permanent = read_lasting_secrets(folder)
-        self.subjects_secret = bytes.fromhex(permanent.subjects)
-        self._master = bytes.fromhex(permanent.master)
+        self.subjects_secret = permanent.subjects_secret
+        self._lasting = permanent
         self._derived: dict[str, bytes] = {}
 
     def __repr__(self) -> str:
@@ -186,10 +185,9 @@ class KeyRing:
         return read.claims()
 
     def derive(self, purpose: str) -> bytes:
-        """32 secret bytes for one purpose, always the same (HKDF, RFC 5869)."""
+        """32 secret bytes for one purpose, always the same."""
         if purpose not in self._derived:
-            hkdf = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"idp " + purpose.encode())
-            self._derived[purpose] = hkdf.derive(self._master)
+            self._derived[purpose] = self._lasting.derive(purpose)
         return self._derived[purpose]
 
     def _current(self) -> _Loaded:

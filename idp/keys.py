@@ -18,8 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from idp.errors import OperatorError
@@ -80,6 +81,16 @@ class LastingSecrets(BaseModel):
     version: Literal[1]
     subjects: str = Field(pattern="^[0-9a-f]{64}$", repr=False)
     master: str = Field(pattern="^[0-9a-f]{64}$", repr=False)
+
+    @property
+    def subjects_secret(self) -> bytes:
+        """What pairwise subject identifiers are made with."""
+        return bytes.fromhex(self.subjects)
+
+    def derive(self, purpose: str) -> bytes:
+        """32 secret bytes for one purpose, always the same (HKDF, RFC 5869)."""
+        hkdf = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"idp " + purpose.encode())
+        return hkdf.derive(bytes.fromhex(self.master))
 
 
 @dataclass(frozen=True, slots=True)

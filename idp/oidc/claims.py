@@ -47,6 +47,35 @@ def person_claims(person: Mapping[str, Any], scopes: Iterable[str], wished: Mapp
     return {name: value for name, value in person.items() if name in asked and value not in (None, "", {})}
 
 
+def id_token_claims(
+    client: Client,
+    *,
+    issuer: str,
+    sub: str,
+    auth_time: int,
+    acr: str,
+    amr: Iterable[str],
+    person: Mapping[str, Any],
+    wished: Mapping[str, Any],
+    now: float,
+) -> dict[str, Any]:
+    """The one standardized ID token (design.md section 5) but for ``sid``, ``at_hash`` and ``nonce``, which belong to a
+    session, a token and a request. ``wished``: names of claims about the person that were asked for in it.
+
+    Claims about the person come first, so none replaces ours. Times are seconds since 1970.
+    """
+    return person_claims(person, (), wished) | {
+        "iss": issuer,
+        "sub": sub,
+        "aud": client.client_id,
+        "exp": int(now) + client.id_token_lifetime,
+        "iat": int(now),
+        "auth_time": auth_time,
+        "acr": acr,
+        "amr": list(amr),
+    }
+
+
 def subject(client: Client, account_id: str, public_sub: str, secret: bytes) -> str:
     """The subject identifier of a person towards a client (OpenID Connect Core 8).
 

@@ -36,7 +36,7 @@ from idp.errors import OAuthError
 from idp.grants import Access, Authentication, Grant, Issued
 from idp.jws import BadSignature
 from idp.key_ring import KeyRing
-from idp.oidc.claims import person_claims, subject, token_half_hash, wishes
+from idp.oidc.claims import id_token_claims, person_claims, subject, token_half_hash, wishes
 from idp.oidc.codes_and_tokens import GrantState
 from idp.oidc.discovery import metadata
 from idp.oidc.request_checks import CheckedRequest
@@ -241,18 +241,19 @@ class Provider(pyop.provider.Provider):  # type: ignore[misc]  # pyop is untyped
         return response
 
     def _create_signed_id_token(self, issued: Issued, client: Client, now: float, nonce: str | None) -> str:
-        """The one standardized ID token (design.md section 5). Claims about the person come first, so none replaces ours."""
         grant = issued.grant
-        claims = person_claims(grant.person, (), grant.claims.get("id_token", {}))
+        claims = id_token_claims(
+            client,
+            issuer=self.issuer,
+            sub=grant.sub,
+            auth_time=grant.auth_time,
+            acr=grant.acr,
+            amr=grant.amr,
+            person=grant.person,
+            wished=grant.claims.get("id_token", {}),
+            now=now,
+        )
         claims |= {
-            "iss": self.issuer,
-            "sub": grant.sub,
-            "aud": client.client_id,
-            "exp": int(now) + client.id_token_lifetime,
-            "iat": int(now),
-            "auth_time": grant.auth_time,
-            "acr": grant.acr,
-            "amr": list(grant.amr),
             "sid": grant.sid,
             "at_hash": token_half_hash(issued.access_token, client.id_token_signed_response_alg),
         }
