@@ -67,7 +67,7 @@ def add_many(parts: Parts, start: int, stop: int) -> None:
             insert(Email),
             [
                 {"account_id": who, "address": f"{who}@many.example", "canonical": f"{who}@many.example"}
-                | {"primary": True, "verified_at": at}
+                | {"domain": "many.example", "primary": True, "verified_at": at}
                 for who in people
             ],
         )

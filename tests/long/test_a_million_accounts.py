@@ -49,6 +49,7 @@ def add_people(parts: Parts, number: int) -> None:
                         "account_id": f"{n:032x}",
                         "address": f"p{n}@example.net",
                         "canonical": f"p{n}@example.net",
+                        "domain": "example.net",
                         "primary": True,
                     }
                     for n in ids
