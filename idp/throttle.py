@@ -48,6 +48,16 @@ PROVIDER = Bucket("provider", 2000, 0.5)
 # or noise, and neither needs an answer each time.
 CLIENT = Bucket("client", 30, 2)
 
+# Companies' domains that one network may ask the way for: whoever sits there needs a few, a list of our customers needs
+# thousands. A domain counts once an hour, so that an office or a telephone company costs little.
+DOMAINS = Bucket("domains", 100, 10)
+DOMAINS_AROUND = Bucket("domains-around", 500, 2)
+REMEMBERED = 3600  # seconds for which a domain is not counted again
+
+# Trips to one identity provider that begin with an answer which nobody asked for: a person needs one, and an identity
+# provider that never answers what it was asked would send the browser round for ever.
+UNSOLICITED = Bucket("unsolicited", 3, 60)
+
 Tried = tuple[Bucket, str]
 
 
@@ -92,6 +102,29 @@ def count_client_failure(store: RedisStore, *, client_id: str, network: str, now
     near, _ = networks(network)
     wait = store.call("idp_throttle_take", _key(CLIENT, f"{client_id} {near}"), *_numbers(CLIENT, now))
     return math.ceil(int(wait) / 1000)
+
+
+def take_domain(store: RedisStore, *, domain: str, network: str, now: float) -> int:
+    """Ask for leave to look up the company of an e-mail domain; the whole seconds to wait, or 0. One round trip.
+
+    ``network`` is the visitor's network address.
+    """
+    near, around = networks(network)
+    with store.batch() as batch:
+        for bucket, subject in ((DOMAINS, near), (DOMAINS_AROUND, around)):
+            key = _key(bucket, subject)
+            numbers = _numbers(bucket, now)
+            batch.command("FCALL", "idp_throttle_take_new", 2, key, f"{key}:seen", *numbers, domain, REMEMBERED * 1000)
+    return math.ceil(max(map(int, batch.results)) / 1000)
+
+
+def take_unsolicited(store: RedisStore, *, browser: str, connection: str, now: float) -> int:
+    """Ask for leave to answer an unsolicited response with a request of ours; the whole seconds to wait, or 0.
+
+    ``browser`` is the browser cookie's value. One round trip.
+    """
+    key = _key(UNSOLICITED, f"{connection} {browser}")
+    return math.ceil(int(store.call("idp_throttle_take", key, *_numbers(UNSOLICITED, now))) / 1000)
 
 
 def give_back(store: RedisStore, ticket: Ticket, now: float) -> None:

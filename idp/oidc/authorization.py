@@ -71,8 +71,10 @@ class Authorization:
         location = with_parameters(checked.redirect_uri, fields)
         return Answer(303, [("Location", location), *REDIRECT_HEADERS], b"")
 
-    def decide(self, checked: CheckedRequest, session: Session | None, progress: Progress, now: float) -> NextStep:
-        """Put the facts before ``next_step``."""
+    def decide(
+        self, checked: CheckedRequest, session: Session | None, progress: Progress, now: float, *, company: str = ""
+    ) -> NextStep:
+        """Put the facts before ``next_step``. ``company``: see there."""
         asked = Asked(
             client_id=checked.client.client_id,
             scopes=checked.scopes,
@@ -80,6 +82,7 @@ class Authorization:
             max_age=checked.max_age,
             essential_acr=checked.essential_acr,
             needs_consent=not checked.client.first_party,
+            company=company,
         )
         if session is None:
             return next_step(asked, None, progress, now)

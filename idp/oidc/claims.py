@@ -15,11 +15,11 @@ from typing import Any
 
 from oic.oic import scope2claims
 
-from idp.accounts.identity import ONE_FACTOR
+from idp.accounts.identity import ONE_FACTOR, TWO_FACTORS
 from idp.client_record import Client
 from idp.oidc.request_checks import SCOPES
 
-ACR_VALUES = (ONE_FACTOR,)
+ACR_VALUES = (ONE_FACTOR, TWO_FACTORS)
 
 # The members of our ID token (design.md section 5); nonce only if one was sent.
 ID_TOKEN_CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "sid", "at_hash", "nonce")

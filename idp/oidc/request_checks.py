@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+from idp.accounts.identity import read_address
 from idp.client_record import Client
 from idp.clients import Clients
 from idp.errors import OAuthError
@@ -34,12 +35,14 @@ KNOWN = frozenset(
         *("client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce"),
         *("code_challenge", "code_challenge_method", "prompt", "max_age", "acr_values", "claims", "display"),
         *("login_hint", "id_token_hint", "ui_locales", "claims_locales", "request", "request_uri", "registration"),
+        *("idp_hint", "domain_hint"),  # ours: which company's people the product sends (docs/relying-parties)
     }
 )
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 _SECONDS = re.compile(r"[0-9]{1,9}\Z")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*\Z")
+_CONNECTION = re.compile(r"[a-z0-9]{1,16}\Z")
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*\Z")
 
 
@@ -60,6 +63,8 @@ class CheckedRequest:
     essential_acr: tuple[str, ...] = ()
     login_hint: str = ""
     id_token_hint: str = ""
+    idp_hint: str = ""  # the id of a company's connection
+    domain_hint: str = ""  # an e-mail domain, in ASCII form
     ui_locales: str = ""
     claims: dict[str, dict[str, Any]] = field(default_factory=dict)  # {"userinfo": {...}, "id_token": {...}}
 
@@ -329,9 +334,22 @@ def hints_are_noted(draft: _Draft) -> None:
     login_hint = given.get("login_hint", "")
     draft.values["id_token_hint"] = hint if len(hint) <= MAX_HINT else ""
     draft.values["login_hint"] = login_hint if _fits(login_hint, 320) else ""
+    connection = given.get("idp_hint", "")
+    draft.values["idp_hint"] = connection if _CONNECTION.match(connection) else ""
+    draft.values["domain_hint"] = _domain(given.get("domain_hint", ""))
     draft.values["ui_locales"] = given.get("ui_locales", "")[:128]
     wanted = given.get("acr_values", "").split()
     draft.values["acr_values"] = tuple(wanted[:10]) or draft.known_client().default_acr_values
+
+
+def _domain(text: str) -> str:
+    """An e-mail domain in its ASCII form; "" for what is none."""
+    if not text:
+        return ""
+    try:
+        return read_address(f"a@{text}").domain
+    except ValueError:
+        return ""
 
 
 CHECKS = (  # the order is security

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from idp.login.next_step import AskConsent, Asked, AskLogin, Holder, Issue, Progress, Refuse, Step, next_step
+from idp.login.next_step import (
+    AskCompany,
+    AskConsent,
+    Asked,
+    AskLogin,
+    Holder,
+    Issue,
+    Progress,
+    Refuse,
+    Step,
+    next_step,
+)
 
 NOW = 1_000_000.0
 SCOPES = ("openid", "email")
@@ -34,6 +45,15 @@ DENIED = Progress(session="k", consent="denied")
         # nobody is signed in
         (asked(), None, Progress(), LOGIN),
         (asked(prompt=("none",)), None, Progress(), Refuse("login_required", "login_required")),
+        # a company may know who it is, without asking: once, and only where nothing may be shown
+        (asked(prompt=("none",), company="c"), None, Progress(), AskCompany("c")),
+        (asked(prompt=("none",), company="c"), None, Progress(company_asked=True), Refuse("login_required", "login_required")),
+        (asked(prompt=("none",), company="c"), holder(), Progress(company_asked=True, session="k"), ISSUE),
+        (asked(prompt=("none",), company="c"), holder(is_the_hinted=False), Progress(company_asked=True, session="k"),
+            Refuse("login_required", "other_person_signed_in")),
+        (asked(prompt=("none",), company="c"), holder(), Progress(), ISSUE),
+        (asked(prompt=("none",), company="c", max_age=99), holder(), Progress(), Refuse("login_required", "login_required")),
+        (asked(company="c"), None, Progress(), LOGIN),
         # somebody is
         (asked(), holder(), Progress(), ISSUE),
         (asked(prompt=("none",)), holder(), Progress(), ISSUE),
