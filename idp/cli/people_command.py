@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from idp.errors import OperatorError, Unavailable
+from idp.cli.taking_effect import bring_to_redis
+from idp.errors import OperatorError
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session as Transaction
@@ -128,7 +129,7 @@ def set_claims(email: str, changes: tuple[str, ...]) -> None:
         except AddressTaken:
             raise OperatorError(f"{wanted['email']} belongs to another account.") from None
         click.echo("Written.")
-        _bring_to_redis(config, database)
+        bring_to_redis(config, database)
 
 
 @people_command.command()
@@ -158,7 +159,7 @@ def set_password(email: str, password_file: Path | None, password_stdin: bool, a
             click.echo(f"{email} has another password now.")
             if made:
                 click.echo(f"Password: {password}\nIt is shown only this once.")
-        _bring_to_redis(config, database)
+        bring_to_redis(config, database)
 
 
 @people_command.command()
@@ -172,7 +173,7 @@ def suspend(email: str) -> None:
         with database.transaction() as db:
             lifecycle.suspend(db, _find(db, email), actor=audit.operator(), now=time.time())
         click.echo(f"{email} is suspended.")
-        _bring_to_redis(config, database)
+        bring_to_redis(config, database)
 
 
 @people_command.command()
@@ -201,7 +202,7 @@ def withdraw_consent(email: str, client_id: str) -> None:
             if not lifecycle.withdraw_consent(db, account, client_id, actor=audit.operator(), now=time.time()):
                 raise OperatorError(f"{email} has allowed {client_id!r} nothing.")
         click.echo(f"{client_id} has to ask again.")
-        _bring_to_redis(config, database)
+        bring_to_redis(config, database)
 
 
 @people_command.command(name="list")
@@ -236,32 +237,6 @@ def _database() -> Iterator[tuple[Config, Database]]:
     config = read_config()
     with made_database(config) as database:
         yield config, database
-
-
-def _bring_to_redis(config: Config, database: Database) -> None:
-    """Let what was just written take effect at once, whether or not a provider is running.
-
-    It stands even when that cannot be done, so this is said and no error.
-    """
-    from idp import logs
-    from idp.accounts.lifecycle import apply_revocations
-    from idp.clients import Clients
-    from idp.config import read_references
-    from idp.parts import clients_path
-    from idp.redis_store import connect
-
-    logs.configure("ERROR")  # what clients.yaml may lack is not this command's subject
-    try:
-        clients = Clients(clients_path(config), read_references(), loopback=config.on_loopback)
-        with connect(config) as store:
-            apply_revocations(database, store, clients, time.time())
-    except (OperatorError, Unavailable) as error:
-        down = isinstance(error, Unavailable) and error.reason == "redis_down"
-        click.echo(
-            "This stands, but open sessions do not know it yet: a provider that runs tells them within seconds, or the next "
-            f"one as it starts. Not done here, because: {'Redis does not answer.' if down else error}",
-            err=True,
-        )
 
 
 def _find(db: Transaction, email: str) -> Account:
