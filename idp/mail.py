@@ -7,8 +7,6 @@ sealed while they wait in SQL.
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 import smtplib
 import ssl
@@ -26,8 +24,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from babel.dates import format_date, format_time
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -36,6 +32,7 @@ from idp.config import Config
 from idp.languages import Languages
 from idp.models import OutboxMail
 from idp.outbox import MAILS, Outcome
+from idp.sealing import Sealer
 
 if TYPE_CHECKING:
     from idp.database import Database
@@ -50,32 +47,6 @@ ANSWER_SECONDS = 30
 
 LONGEST_VALUE = 120  # characters
 RECIPIENT = re.compile(r"[^\s@<>()\[\],;:\\\"\x00-\x20\x7f-\x9f]{1,64}@[^\s@<>()\[\],;:\\\"\x00-\x20\x7f-\x9f]{1,255}")
-
-
-class Sealer:
-    """Seals values with AES-256-GCM. ``key``: 32 bytes (``keys.derive("mail")``); ``random``: number of bytes in, bytes out."""
-
-    def __init__(self, key: bytes, random: Callable[[int], bytes]) -> None:
-        self._cipher = AESGCM(key)
-        self._random = random
-
-    def seal(self, secrets: dict[str, str], bound_to: str) -> str:
-        """The values as text for SQL. They can only be opened with the same ``bound_to``."""
-        nonce = self._random(12)
-        closed = self._cipher.encrypt(nonce, json.dumps(secrets).encode(), bound_to.encode())
-        return base64.b64encode(nonce + closed).decode()
-
-    def open(self, sealed: str, bound_to: str) -> dict[str, str]:
-        """The values again.
-
-        :raises ValueError: another key, other words, or changed.
-        """
-        raw = base64.b64decode(sealed)
-        try:
-            opened: dict[str, str] = json.loads(self._cipher.decrypt(raw[:12], raw[12:], bound_to.encode()))
-        except InvalidTag:
-            raise ValueError("the sealed values do not belong to this mail or this key") from None
-        return opened
 
 
 def queue_mail(

@@ -18,15 +18,16 @@ if TYPE_CHECKING:  # the heavy ones are imported when they are built
     from idp.accounts.passwords import PasswordHasher
     from idp.attempts import Attempts
     from idp.clients import Clients
+    from idp.connections import Connections
     from idp.database import Database
     from idp.fetch import Fetcher
     from idp.key_ring import KeyRing
     from idp.languages import Languages
     from idp.machine import Endpoints
-    from idp.mail import Sealer
     from idp.oidc.authorization import Authorization
     from idp.oidc.provider import Provider
     from idp.redis_store import RedisStore
+    from idp.sealing import Sealer
 
 RESERVED_THREADS = 4  # of each worker: they keep answering while all others wait for a password to be hashed
 
@@ -46,7 +47,8 @@ class Parts:
     attempts: Attempts
     hasher: PasswordHasher
     outgoing: Fetcher
-    sealer: Sealer
+    sealer: Sealer  # of mail
+    connections: Connections
     provider: Provider
     authorization: Authorization
     endpoints: Endpoints
@@ -87,16 +89,17 @@ def build(
     from idp.accounts.passwords import PasswordHasher
     from idp.attempts import Attempts
     from idp.clients import Clients
+    from idp.connections import Connections
     from idp.cookies import SESSION, find_in
     from idp.database import Database
     from idp.fetch import Fetcher
     from idp.key_ring import KeyRing
     from idp.languages import Languages
-    from idp.mail import Sealer
     from idp.oidc.authorization import Authorization
     from idp.oidc.machine_endpoints import machine_endpoints
     from idp.oidc.provider import Provider
     from idp.redis_store import open_store
+    from idp.sealing import Sealer
 
     store = open_store(config, redis_url)
     keys = KeyRing(config.keys, config.jwks_max_age)
@@ -127,6 +130,7 @@ def build(
         hasher=PasswordHasher(config.hashing, config.threads - RESERVED_THREADS),
         outgoing=outgoing,
         sealer=Sealer(keys.derive("mail"), random),
+        connections=Connections(config.issuer, Sealer(keys.derive("connections"), random)),
         provider=provider,
         authorization=authorization,
         endpoints=machine_endpoints(

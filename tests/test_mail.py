@@ -23,9 +23,10 @@ from idp.config import Config, read_config
 from idp.database import Database
 from idp.errors import OperatorError
 from idp.languages import Languages
-from idp.mail import MOST_ALIKE_PER_HOUR, MOST_PER_DAY, Mailer, Sealer, check_recipient, queue_mail
+from idp.mail import MOST_ALIKE_PER_HOUR, MOST_PER_DAY, Mailer, check_recipient, queue_mail
 from idp.models import OutboxMail
 from idp.outbox import MAILS, Outcome
+from idp.sealing import Sealer
 from tests import canaries
 from tests.browser import axe, chromium
 from tests.fakes.mail_server import PASSWORD, MailServer, mail_server

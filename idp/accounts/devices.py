@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session as Transaction
 from idp import audit
 from idp.accounts.lifecycle import primary_email
 from idp.accounts.mailed_links import make_link
-from idp.mail import Sealer, queue_mail
+from idp.mail import queue_mail
 from idp.models import Account, Device
 from idp.redis_store import token_hash
+from idp.sealing import Sealer
 
 MOST_DEVICES = 100  # of one person; the one that was not seen for longest is forgotten
 LONGEST_USER_AGENT = 512  # characters that are looked at

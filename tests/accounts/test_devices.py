@@ -16,10 +16,10 @@ from idp.accounts.devices import (
     note_sign_in,
 )
 from idp.accounts.mailed_links import find_link
-from idp.mail import Sealer
 from idp.models import Account, AuditEvent, Device, MailedLink, OutboxMail
 from idp.parts import Parts
 from idp.redis_store import token_hash
+from idp.sealing import Sealer
 from tests.conftest import Clock
 from tests.journey import add_carol
 

@@ -25,11 +25,12 @@ from idp.cli.worker_command import jobs
 from idp.config import Config, read_config
 from idp.database import Database
 from idp.key_ring import KeyRing
-from idp.mail import Sealer, queue_mail
+from idp.mail import queue_mail
 from idp.models import Attempt, OutboxMail
 from idp.outbox import MAILS
 from idp.parts import Parts
 from idp.redis_store import open_store
+from idp.sealing import Sealer
 from tests import canaries
 from tests.backends import RealPostgres, RealRedis, running_postgres, running_redis, wait_until
 from tests.fakes.mail_server import MailServer, mail_server
