@@ -31,6 +31,10 @@ class Event(StrEnum):
     person_suspended = "person.suspended", "An account was suspended: its sessions and grants end."
     person_reactivated = "person.reactivated", "A suspended account may sign in again."
     person_signed_in = "person.signed_in", "A person proved who they are, and a session was opened."
+    person_linked = (
+        "person.linked",
+        "A sign-in by another door leads to the account from now on; the link keeps how it was proved.",
+    )
     person_signed_out = "person.signed_out", "A person ended one session."
     person_signed_out_everywhere = "person.signed_out_everywhere", "All sessions and grants of a person were ended."
     person_device_added = (
@@ -58,6 +62,22 @@ class Event(StrEnum):
         "company.break_glass_withdrawn",
         "A person must sign in through their company like everybody else.",
     )
+    company_break_glass_used = (
+        "company.break_glass_used",
+        "A break-glass person signed in with their password; all administrators of the company were told.",
+    )
+    company_domain_claimed = "company.domain_claimed", "A company said that a domain is its own, and got a code for it."
+    company_domain_verified = "company.domain_verified", "The code was found: the domain is the company's."
+    company_domain_missed = (
+        "company.domain_missed",
+        "The code of a verified domain was not found; its contacts were told.",
+    )
+    company_domain_lost = (
+        "company.domain_lost",
+        "The code was missing for seven days: addresses of the domain lead to the company no more.",
+    )
+    company_domain_released = "company.domain_released", "A company gave a domain back."
+    company_domain_freed = "company.domain_freed", "A lost or released domain may be claimed by anybody again."
     company_sso_required = "company.sso_required", "A company closed every door but its own for its domains."
     company_sso_relaxed = "company.sso_relaxed", "A company opened the other doors again."
     keys_created = "keys.created", "The key ring was made."

@@ -108,6 +108,7 @@ def open_session(
     idle: int | None = None,
     lifetime: int | None = None,
     ends: int | None = None,
+    auth_time: int | None = None,
 ) -> tuple[Session, str]:
     """Open a session under a new secret; return it and the cookie's value. Two round trips.
 
@@ -117,7 +118,7 @@ def open_session(
 
     The company's policy (``idle`` and ``lifetime``, seconds) and the end that its identity provider has set (``ends``, seconds
     since 1970: SessionNotOnOrAfter, SAML 2.0 core 2.7.2) only shorten what the settings give, whether or not the person asked
-    to be kept signed in.
+    to be kept signed in. ``auth_time``: when the person proved who they are (seconds since 1970), if not just now.
     """
     cookie = base64.urlsafe_b64encode(random(32)).decode().rstrip("=")
     same_person = previous is not None and previous.account_id == account_id
@@ -128,7 +129,7 @@ def open_session(
         id=previous.id if previous is not None and same_person else random(16).hex(),
         account_id=account_id,
         sub=sub,
-        auth_time=int(now),
+        auth_time=int(now) if auth_time is None else auth_time,
         amr=amr,
         acr=acr,
         created=int(now),

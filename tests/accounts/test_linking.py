@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from idp.accounts.identity import Identity
-from idp.accounts.linking import Decision, Found, Known, New, ProveFirst, Refused, decide, find_email_owner, find_linked
-from idp.models import Account, Link
+from idp.accounts.identity import Identity, read_address
+from idp.accounts.lifecycle import create_account
+from idp.accounts.linking import (
+    Decision,
+    Found,
+    Known,
+    New,
+    ProveFirst,
+    Refused,
+    Welcome,
+    decide,
+    find_email_owner,
+    find_linked,
+    link,
+    verify_address,
+)
+from idp.models import Account, AuditEvent, Company, Email, Link, Member
 from idp.parts import Parts
 from tests.journey import add_carol
 
@@ -37,6 +51,97 @@ def test_the_link_opens_an_account_and_an_address_never_does(
 ) -> None:
     for verified in (True, False):
         assert decide(arrives(verified=verified), linked, owner, own_issuer=OWN) == decision
+
+
+ACME, GLOBEX = "acme", "globex"
+JIT, STRICT = Welcome(ACME, jit=True), Welcome(ACME, jit=False)
+
+
+def person(company: str | None = None, **facts: object) -> Known:
+    return Known("a1", "active", company, **facts)  # type: ignore[arg-type] # keyword table
+
+
+MEMBER = person(ACME)
+PREPARED = person(ACME, prepared=True, has_password=False)
+MISSING, ELSEWHERE = Refused("company_member_missing"), Refused("company_member_elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("linked", "owner", "welcome", "decision"),
+    [
+        # known by its name at the company
+        (MEMBER, None, STRICT, Found("a1")),
+        (MEMBER, person(GLOBEX), STRICT, Found("a1")),  # the link decides, not the address
+        (person(), None, JIT, Found("a1")),  # was taken out of the company, which lets everybody in whom it sends
+        (person(), None, STRICT, MISSING),
+        (person(GLOBEX), None, JIT, ELSEWHERE),
+        (Known("a1", "suspended", ACME), None, JIT, Refused("account_suspended")),
+        # nobody here has the name or the address
+        (None, None, JIT, New()),
+        (None, None, STRICT, MISSING),
+        # the company has made the account, and this is the first time that somebody comes to it
+        (None, PREPARED, STRICT, Found("a1", prepared=True)),
+        (None, PREPARED, JIT, Found("a1", prepared=True)),
+        (None, person(GLOBEX, prepared=True), JIT, ELSEWHERE),
+        # an account has the address: it is never enough
+        (None, MEMBER, STRICT, ProveFirst("a1")),
+        (None, MEMBER, JIT, ProveFirst("a1")),
+        (None, person(), JIT, ProveFirst("a1")),
+        (None, person(), STRICT, MISSING),
+        (None, person(GLOBEX), JIT, ELSEWHERE),
+        (None, person(ACME, has_password=False), JIT, ProveFirst("a1", ("mail",))),
+        (None, SUSPENDED, JIT, Refused("account_suspended")),
+        # SA-37: the company knew somebody else by this address; who has the address now has the mailbox too
+        (None, person(ACME, company_subjects=("p:old",)), JIT, ProveFirst("a1", ("password",))),
+        (None, person(ACME, company_subjects=("p:old",), has_password=False), JIT, Refused("company_name_id_changed")),
+        (None, person(ACME, company_subjects=("p:old",), has_password=False), STRICT, Refused("company_name_id_changed")),
+        # the same name by another connection of the company is the same person
+        (None, person(ACME, company_subjects=("p:alice",)), STRICT, ProveFirst("a1")),
+        (None, person(ACME, company_subjects=("p:alice", "p:old")), STRICT, ProveFirst("a1", ("password",))),
+    ],
+)  # fmt: skip
+def test_who_comes_from_a_company(
+    linked: Known | None, owner: Known | None, welcome: Welcome, decision: Decision
+) -> None:
+    alice = Identity("company", "company:c1:https://idp", "p:alice", "alice@acme.example", True, "Alice", (), 1)
+    assert decide(alice, linked, owner, own_issuer=OWN, welcome=welcome) == decision
+
+
+def test_what_is_known_of_an_account_is_read_with_it(parts: Parts) -> None:
+    carol = add_carol(parts)
+    with parts.database.transaction() as db:
+        db.add(Company(id="c" * 32, name="Acme", created_at=0, updated_at=0))
+        db.flush()
+        db.add(Member(account_id=carol, company_id="c" * 32, prepared=True, created_at=0))
+        for issuer, subject in (("company:c1:x", "p:old"), ("https://accounts.google.example", "g-1")):
+            db.add(Link(account_id=carol, issuer=issuer, subject=subject, created_at=0))
+        db.flush()
+        known = Known(carol, "active", "c" * 32, prepared=True, has_password=True)
+        assert find_linked(db, arrives(), own_issuer=OWN) == known
+        owner = find_email_owner(db, "carol@example.org")
+        assert owner == Known(carol, "active", "c" * 32, True, True, ("p:old",))
+        stranger = create_account(
+            db, read_address("x@acme.example"), claims={}, verified=False, password_hash=None, actor="system", now=0,
+            random=parts.random,
+        )  # fmt: skip
+        assert find_email_owner(db, "x@acme.example") == Known(stranger.id, "active", has_password=False)
+
+
+def test_a_link_keeps_its_proof_and_an_address_is_verified_once(parts: Parts) -> None:
+    carol = add_carol(parts)
+    with parts.database.transaction() as db:
+        link(db, carol, arrives(), proof={"by": "mail", "company": "c1"}, now=7)
+        [kept] = db.query(Link)
+        assert (kept.account_id, kept.proof) == (carol, {"by": "mail", "company": "c1", "at": 7})
+        assert db.query(AuditEvent).filter_by(event="person.linked").one().facts == {
+            "door": "social:google",
+            "by": "mail",
+        }
+        assert not verify_address(db, carol, "carol@example.org", now=9)
+        assert not verify_address(db, carol, "bob@example.org", now=9)
+        db.query(Email).one().verified_at = None
+        assert verify_address(db, carol, "carol@example.org", now=9)
+        assert db.query(Email).one().verified_at == 9
 
 
 def test_the_standard_door_makes_no_accounts() -> None:
