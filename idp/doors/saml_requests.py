@@ -46,7 +46,8 @@ class Answered:
 
     :ivar assertion: the id of the assertion.
     :ivar until: when the assertion stops counting, seconds since 1970.
-    :ivar report: what a test of the connection is shown (purpose ``try``), a text of its page.
+    :ivar report: for a test of the connection (purpose ``try``), the response as it came: ``/login/company/try/result``, where
+        the ACS address sends the browser then (c: the connection, r: the handle), fetches it, looks at it in full and shows it.
     """
 
     request: str
