@@ -24,12 +24,13 @@ FLOOR = 0
 # They put the house together, so they see all of it. Only app imports pages.
 BUILDERS = {"idp.app", "idp.parts", "idp.__main__"}
 
-# One library, one home. What ends with a dot means the whole folder.
+# One library, one home. What ends with a dot means the whole folder, with a star all files that begin so.
 HOMES = {
     "pyop": ("idp.oidc.",),
     "oic": ("idp.oidc.",),
     "jwkest": ("idp.oidc.",),
     "saml2": ("idp.doors.saml",),
+    "lxml": ("idp.doors.saml*",),
     "dns": ("idp.dns_lookup",),
     "publicsuffixlist": ("idp.domain_proof",),
     "redis": ("idp.redis_store",),
@@ -42,7 +43,7 @@ HOMES = {
     "urllib3": ("idp.fetch",),
     "http.client": ("idp.fetch",),
     "urllib.request": ("idp.fetch",),
-    "granian": ("idp.cli.serve_command",),
+    "granian": ("idp.cli.serve_command", "idp.front"),
     "prometheus_client": ("idp.metrics",),
     "rich": ("idp.cli.",),
     "click": ("idp.cli.",),
@@ -71,8 +72,10 @@ COMPANIONS = {
     "idp.rendering",
     "idp.security_headers",
     "idp.visiting",
+    "idp.accounts.company_sign_out",
     "idp.accounts.remembered",
     "idp.accounts.visitor",
+    "idp.doors.to_company",
     "idp.login.finish",
     "idp.login.journey",
     "idp.login.which_door",
@@ -189,7 +192,8 @@ def read_tree() -> Tree:
 
 def at_home(module: str, homes: tuple[str, ...]) -> bool:
     return any(
-        module.startswith(home) if home.endswith(".") else module.removesuffix(".__init__") == home for home in homes
+        module.startswith(home.rstrip("*")) if home.endswith((".", "*")) else module.removesuffix(".__init__") == home
+        for home in homes
     )
 
 
@@ -338,6 +342,7 @@ def file(module: str, code: str) -> File:
         (companions_are_all_needed, [file("idp.csrf", "import hmac")]),
         (each_library_has_one_home, [file("idp.keys", "from jwkest.jwk import RSAKey")]),
         (each_library_has_one_home, [file("idp.accounts.a", "import redis")]),
+        (each_library_has_one_home, [file("idp.doors.same", "from lxml import etree")]),
         (some_names_have_one_home, [file("idp.keys", "import os\nos.environ['X']")]),
         (some_names_have_one_home, [file("idp.keys", "from os import getenv")]),
         (pyop_provider_has_one_subclass, [file("idp.oidc.other", "class Mine(PyopProvider): ...")]),
