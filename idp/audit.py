@@ -35,6 +35,10 @@ class Event(StrEnum):
         "person.linked",
         "A sign-in by another door leads to the account from now on; the link keeps how it was proved.",
     )
+    person_reclaimed = (
+        "person.reclaimed",
+        "Somebody proved by mail an address that nobody had proved: password, links and sessions from before are gone.",
+    )
     person_signed_out = "person.signed_out", "A person ended one session."
     person_signed_out_everywhere = "person.signed_out_everywhere", "All sessions and grants of a person were ended."
     person_device_added = (

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import Select, delete, exists, func, insert, literal, select, update
+from sqlalchemy import Select, delete, exists, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from idp import audit
@@ -38,6 +38,7 @@ Door = Literal["password", "social"]
 # Characters that change how the text around them is read.
 _DIRECTION = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 LONGEST_NAME = 120
+COOLING_OFF = 30 * 86400  # seconds for which a domain that was given back stays closed to everybody else
 AT_ONCE = 5000  # accounts whose sessions are ended by one statement
 
 
@@ -85,6 +86,11 @@ class Person:
     prepared: bool
     has_password: bool
 
+    @property
+    def language(self) -> str:
+        """The language of mails to them."""
+        return _language(self.locale)
+
 
 @dataclass(frozen=True, slots=True)
 class Contact:
@@ -92,6 +98,11 @@ class Contact:
 
     address: str
     locale: str | None
+
+    @property
+    def language(self) -> str:
+        """The language of mails to them."""
+        return _language(self.locale)
 
 
 # --- what is asked on the road ---------------------------------------------------------------------------------------------
@@ -203,19 +214,18 @@ def set_policy(
     audit.record(db, audit.Event.company_policy_changed, now=now, actor=actor, company=company_id, fields=changed)
 
 
-def remove_company(db: Session, company_id: str, *, cooling_off: int, actor: str, now: float) -> None:
+def remove_company(db: Session, company_id: str, *, actor: str, now: float) -> None:
     """Take a company away with its members' roles and its connections. The accounts of its people stay, signed out.
 
-    A domain that it held stays closed to everybody for ``cooling_off`` seconds.
+    A domain that it held stays closed to everybody for the cooling-off time.
 
     :raises CompanyRefused: ``company_unknown``.
     """
     company = _held_company(db, company_id)
     _end_sessions(db, select(Member.account_id).where(Member.company_id == company_id), now)
+    free_at = int(now) + COOLING_OFF
     held = update(CompanyDomain).where(CompanyDomain.company_id == company_id, CompanyDomain.held.is_not(None))
-    released = {"company_id": None, "status": "released", "next_check_at": None, "missed_since": None}
-    free_at = func.coalesce(CompanyDomain.free_at, int(now) + cooling_off)
-    db.execute(held.values(released | {"free_at": free_at}))
+    db.execute(held.values(company_id=None, status="released", free_at=free_at, next_check_at=free_at))
     audit.record(db, audit.Event.company_removed, now=now, actor=actor, company=company_id, name=company.name)
     db.execute(delete(Company).where(Company.id == company_id))
 
@@ -376,6 +386,11 @@ def relax_sso(db: Session, company_id: str, *, actor: str, now: float) -> None:
 
 
 # --- inside ----------------------------------------------------------------------------------------------------------------
+
+
+def _language(locale: str | None) -> str:
+    """The language of a locale; the mailer falls back to English where it is none of ours."""
+    return (locale or "en").replace("_", "-").partition("-")[0].lower()
 
 
 def _unique(values: list[Any]) -> list[Any]:

@@ -99,6 +99,10 @@ class Config(BaseModel):
         (),
         description="Private networks that outgoing calls may reach, e.g. `10.1.2.0/24`. Loopback and http only while the issuer itself is on loopback.",
     )
+    dns_server: str = Field(
+        "",
+        description="Name server that is asked for the records of companies' domains, as `address:port`. Empty: the system's own.",
+    )
     templates: Path | None = Field(
         None, description="Folder with your own templates; a file there replaces ours of the same name."
     )
@@ -202,6 +206,20 @@ class Config(BaseModel):
     def _smtp_is_host_and_port(cls, value: str) -> str:
         if value and not re.fullmatch(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}", value):
             raise ValueError("must be host:port, such as smtp.example.com:587")
+        return value
+
+    @field_validator("dns_server")
+    @classmethod
+    def _dns_server_is_address_and_port(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        try:
+            number = int(port) if port.isdecimal() and port.isascii() else 0
+            ipaddress.ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+            plain = 0 < number < 65536 and host.startswith("[") == (":" in host)
+        except ValueError:
+            plain = False
+        if value and not plain:
+            raise ValueError("must be an address and a port, such as 192.0.2.53:53 or [2001:db8::53]:53")
         return value
 
     @field_validator("mail_from")

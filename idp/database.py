@@ -64,6 +64,19 @@ class Database:
             yield session
 
     @contextmanager
+    def rehearsing(self) -> Iterator[Session]:
+        """A transaction in which everything can be written and nothing stays: it is always rolled back.
+
+        :raises Unavailable: like ``transaction``.
+        """
+        with _as_unavailable(), Session(self._writers) as session:
+            session.begin()
+            try:
+                yield session
+            finally:
+                session.rollback()
+
+    @contextmanager
     def reading(self) -> Iterator[Session]:
         """A transaction that only reads: it waits for no writer, and a write in it fails.
 
@@ -137,6 +150,12 @@ class Database:
         migrations = Migrations()
         migrations.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
         return migrations
+
+
+def hold(session: Session, number: int) -> None:
+    """Wait until no other transaction holds ``number``, and hold it until this one ends. SQLite lets only one write anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
 
 
 def _sqlite(data: Path) -> Engine:

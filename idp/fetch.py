@@ -126,6 +126,13 @@ class Fetcher:
         status, _ = self._call("POST", url, body, headers, limit=0, seconds=seconds)
         return status
 
+    def get(self, url: str, limit: int, seconds: float = TOTAL_SECONDS) -> tuple[int, bytes]:
+        """GET what is there: the HTTP status, also of a redirect or an error, and the body's first ``limit`` bytes.
+
+        :raises FetchError: refused, or no answer in time.
+        """
+        return self._call("GET", url, None, {"Accept": "*/*"}, limit=limit, seconds=seconds)
+
     def get_json(self, url: str, limit: int = 64 * 1024, seconds: float = TOTAL_SECONDS) -> Any:
         """GET a JSON document of at most ``limit`` bytes.
 

@@ -30,9 +30,10 @@ from sqlalchemy.orm import Session
 
 from idp.config import Config
 from idp.languages import Languages
-from idp.models import OutboxMail
+from idp.models import Email, OutboxMail
 from idp.outbox import MAILS, Outcome
 from idp.sealing import Sealer
+from idp.uris import is_host_name
 
 if TYPE_CHECKING:
     from idp.database import Database
@@ -58,6 +59,7 @@ def queue_mail(
     now: float,
     sealer: Sealer,
     secrets: dict[str, str] | None = None,
+    if_known: bool = False,
     **values: str | int,
 ) -> bool:
     """Put a mail into the outbox, in the caller's transaction.
@@ -65,6 +67,8 @@ def queue_mail(
     :param name: ``templates/mail/<name>.txt`` and ``.html`` are the mail, ``mail.<name>.subject`` its subject.
     :param recipient: one address.
     :param secrets: values that nobody may read in SQL. ``link`` is a path of ours with its query (``/not-me?s=…``).
+    :param if_known: send it only if an account has this address. That is looked up when it is sent, so that queueing it is
+        the same work for every address and tells nobody who is known here.
     :param values: what the templates print; whole numbers are moments (seconds since 1970).
     :returns: False when this recipient has had so many mails lately that this one is dropped (parallel transactions
         may pass the limit by a few).
@@ -82,6 +86,8 @@ def queue_mail(
     kept: dict[str, Any] = dict(values)
     if secrets:
         kept["sealed"] = sealer.seal(secrets, f"{name} {recipient}")
+    if if_known:
+        kept["if_known"] = True
     at = int(now)
     db.add(OutboxMail(name=name, recipient=recipient, language=language, values=kept, created_at=at, next_try_at=at))
     return True
@@ -132,6 +138,10 @@ class Mailer:
         """
 
         def send(mail: OutboxMail) -> Outcome:
+            if mail.values.get("if_known"):
+                with database.reading() as db:
+                    if db.scalar(select(Email.id).where(Email.canonical == mail.recipient)) is None:
+                        return Outcome("given_up", "no account has this address")
             sealed = mail.values.get("sealed")
             secrets = sealer.open(sealed, f"{mail.name} {mail.recipient}") if sealed else {}
             return self.send(self.write(mail, secrets, clock()))
@@ -144,11 +154,15 @@ class Mailer:
         t = self._languages.translator(language)
         words: dict[str, Any] = {}
         for key, value in mail.values.items():
+            if key in ("sealed", "if_known"):
+                continue
             if isinstance(value, int):
                 at = datetime.fromtimestamp(value, UTC)
                 date, time = format_date(at, "long", locale=language), format_time(at, "short", locale=language)
                 words[key] = t("mail.moment", date=date, time=time)
-            elif key != "sealed":
+            elif key == "domain" and is_host_name(value):
+                words[key] = value  # as it must be written in the DNS; who gets it has claimed it
+            else:
                 words[key] = _harmless(value)
         words |= secrets
         if "link" in words:

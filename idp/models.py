@@ -26,6 +26,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 Id = BigInteger().with_variant(Integer, "sqlite")
 
 
+# PostgreSQL compares text as people sort it, in which a dot may count for nothing; SQLite compares bytes.
+Labels = String(254).with_variant(String(254, collation="C"), "postgresql")
+
+
 class Table(DeclarativeBase):
     metadata = MetaData(
         naming_convention={
@@ -137,7 +141,7 @@ class CompanyDomain(Table):
     company_id: Mapped[str | None] = mapped_column(ForeignKey("companies.id", ondelete="CASCADE"), index=True)
     domain: Mapped[str] = mapped_column(String(253))
     held: Mapped[str | None] = mapped_column(String(253), unique=True)
-    tree: Mapped[str | None] = mapped_column(String(254), index=True)
+    tree: Mapped[str | None] = mapped_column(Labels, index=True)
     status: Mapped[str] = mapped_column(String(16), default="pending")  # pending, verified, expired, lost, released
     code: Mapped[str] = mapped_column(String(36))  # a UUID
     code_expires_at: Mapped[int] = mapped_column(BigInteger)
@@ -147,7 +151,8 @@ class CompanyDomain(Table):
     checked_at: Mapped[int | None] = mapped_column(BigInteger)
     verified_at: Mapped[int | None] = mapped_column(BigInteger)
     missed_since: Mapped[int | None] = mapped_column(BigInteger)  # verified, but the proof has not been found since
-    free_at: Mapped[int | None] = mapped_column(BigInteger)  # released: when others may claim it
+    warned_at: Mapped[int | None] = mapped_column(BigInteger)  # when the company last heard that the proof is missing
+    free_at: Mapped[int | None] = mapped_column(BigInteger)  # lost or released: when others may claim it
     next_check_at: Mapped[int | None] = mapped_column(BigInteger)
 
     company: Mapped[Company | None] = relationship(back_populates="domains")

@@ -250,6 +250,114 @@ _TABLE = (
     Reason("token_missing", "product", "No access token was sent."),
     Reason("token_malformed", "product", "The access token was sent in several ways, or not as RFC 6750 says."),
     Reason("token_unknown", "product", "The access token is expired, revoked, or never was ours."),
+    # Companies and their domains
+    Reason("company_unknown", "operator", "No company has this id."),
+    Reason(
+        "company_field_wrong",
+        "company",
+        "A field of a company is unknown, may not be set here, or holds something that it must not; the detail names it.",
+    ),
+    Reason(
+        "company_session_too_long",
+        "company",
+        "A session length is longer than the provider's own (IDP_SESSION_IDLE, IDP_SESSION_LIFETIME); a company only shortens.",
+    ),
+    Reason("company_role_unknown", "company", "The role is none of administrator, read_only, member."),
+    Reason(
+        "company_member_unknown", "company", "The account does not exist, or belongs to no company or to another one."
+    ),
+    Reason("company_member_elsewhere", "company", "The person belongs to a company already; nobody belongs to two."),
+    Reason(
+        "company_member_outside", "company", "No verified address of the person is in a verified domain of the company."
+    ),
+    Reason(
+        "company_last_administrator",
+        "company",
+        "The company would have no administrator left who can act (active, and not only prepared).",
+    ),
+    Reason("company_break_glass_password", "company", "A break-glass person needs an active account with a password."),
+    Reason(
+        "company_last_break_glass",
+        "company",
+        "SSO is required, and nobody else could sign in if the connection failed.",
+    ),
+    Reason(
+        "company_no_break_glass",
+        "company",
+        "SSO was to be required, but no break-glass person with a password is named.",
+    ),
+    Reason(
+        "company_sso_untried",
+        "company",
+        "SSO was to be required, but no administrator of the company has signed in through a live connection yet.",
+    ),
+    Reason(
+        "domain_malformed",
+        "company",
+        "What was given is no domain name that can stand in e-mail addresses: an address, a URL, an IP address, a wrong letter.",
+    ),
+    Reason(
+        "domain_public_suffix",
+        "company",
+        "Under this name strangers register domains (public suffix list), so it belongs to no company.",
+    ),
+    Reason(
+        "domain_public_mail", "company", "Under this domain anybody can get a mailbox, so it belongs to no company."
+    ),
+    Reason(
+        "domain_taken",
+        "company",
+        "Another company holds the domain, one above it or one below it, or did so within the last 30 days.",
+    ),
+    Reason("domain_unclaimed", "company", "The company has not claimed this domain."),
+    Reason("domain_released", "company", "The company gave the domain back; claiming it again makes a new code."),
+    Reason(
+        "domain_code_expired", "company", "The code is older than 10 days; claiming the domain again makes a new one."
+    ),
+    Reason("domain_name_unknown", "company", "The DNS knows no such name (NXDOMAIN)."),
+    Reason(
+        "domain_record_missing",
+        "company",
+        "The name has no TXT record with the code. Often the change has not reached all name servers yet.",
+    ),
+    Reason(
+        "domain_record_elsewhere",
+        "company",
+        "The record stands at another name: at the domain above, or with the domain twice because the control panel adds it by itself.",
+    ),
+    Reason("domain_record_old", "company", "The record holds another code: an older one, or that of another company."),
+    Reason(
+        "domain_record_malformed",
+        "company",
+        "The record holds the code, but not exactly as shown: quotes, spaces, a part missing or too much.",
+    ),
+    Reason(
+        "domain_record_alias",
+        "company",
+        "The name is an alias (CNAME) of another name. What stands there proves nothing; use the file, or replace the alias.",
+    ),
+    Reason(
+        "domain_dns_failing",
+        "company",
+        "The name servers of the domain, or ours, do not answer (SERVFAIL, REFUSED, timeout).",
+    ),
+    Reason(
+        "domain_file_missing",
+        "company",
+        "There is no such file (its status is not 200, or another page is shown instead).",
+    ),
+    Reason("domain_file_wrong", "company", "The file holds more than the text shown, or another code."),
+    Reason(
+        "domain_file_redirected",
+        "company",
+        "The address of the file redirects; redirects are not followed, because they may lead to somebody else.",
+    ),
+    Reason("domain_file_tls", "company", "The web server of the domain has no certificate that is good for it."),
+    Reason(
+        "domain_file_unreachable",
+        "company",
+        "The web server of the domain does not answer, or its name does not resolve.",
+    ),
     # Ourselves and what we stand on
     Reason("redis_down", "operator", "Redis does not answer within two seconds, refuses writes, or is out of memory."),
     Reason("sql_down", "operator", "The SQL database does not answer, or too many write at once."),

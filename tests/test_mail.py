@@ -37,7 +37,16 @@ LANGUAGES = Languages()
 ALL_MAILS = sorted(
     path.stem for path in (Path(__file__).parents[1] / "templates/mail").glob("*.txt") if path.stem != "layout"
 )
-VALUES: dict[str, str | int] = {"agent": "Firefox · Linux", "address": "203.0.113.7", "at": int(NOW)}
+VALUES: dict[str, str | int] = {
+    "agent": "Firefox · Linux",
+    "address": "203.0.113.7",
+    "at": int(NOW),
+    "company": "Acme",
+    "domain": "acme.example",
+    "record": "idp-verification-code=3f0b1c52-7d0e-4b1a-9c41-0d2f5e6a7b8c",
+    "reason": "domain_record_missing",
+    "person": "dora@acme.example",
+}
 LINK_SECRET = canaries.register("a-link-secret-that-only-the-mailbox-may-see", "link in a mail")
 LINK = f"/me/not-me?t={LINK_SECRET}"
 

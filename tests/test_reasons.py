@@ -18,7 +18,16 @@ SCRIPTS = {path: path.read_text(encoding="utf-8") for path in (HOUSE / "redis_fu
 CODE = re.compile(r"[a-z]+(_[a-z0-9]+)*")
 
 # Who takes a reason as an argument without its name, and at which place.
-PLACES = {"PageError": 0, "Unavailable": 0, "FetchError": 0, "_Failed": 0, "Refused": 0, "Refuse": 1, "Checked": 1}
+PLACES = {
+    "PageError": 0,
+    "Unavailable": 0,
+    "FetchError": 0,
+    "_Failed": 0,
+    "Refused": 0,
+    "Refuse": 1,
+    "Checked": 1,
+    "CompanyRefused": 0,
+}
 LOGGING = {"debug", "info", "warning", "error"}
 
 

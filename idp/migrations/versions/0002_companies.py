@@ -30,7 +30,11 @@ def upgrade() -> None:
         sa.Column("company_id", sa.String(length=32), nullable=True),
         sa.Column("domain", sa.String(length=253), nullable=False),
         sa.Column("held", sa.String(length=253), nullable=True),
-        sa.Column("tree", sa.String(length=254), nullable=True),
+        sa.Column(
+            "tree",
+            sa.String(length=254).with_variant(sa.String(length=254, collation="C"), "postgresql"),
+            nullable=True,
+        ),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("code", sa.String(length=36), nullable=False),
         sa.Column("code_expires_at", sa.BigInteger(), nullable=False),
@@ -40,6 +44,7 @@ def upgrade() -> None:
         sa.Column("checked_at", sa.BigInteger(), nullable=True),
         sa.Column("verified_at", sa.BigInteger(), nullable=True),
         sa.Column("missed_since", sa.BigInteger(), nullable=True),
+        sa.Column("warned_at", sa.BigInteger(), nullable=True),
         sa.Column("free_at", sa.BigInteger(), nullable=True),
         sa.Column("next_check_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
