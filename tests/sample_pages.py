@@ -86,6 +86,15 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     ),
     "logged-out": ("oidc/logged_out.html", lambda x: {"client": _client(x)}),
     "logged-out-without-product": ("oidc/logged_out.html", lambda x: {"client": None}),
+    "to-company": (
+        "doors/to_company.html",
+        lambda x: {"url": x("https://idp.example/slo?SAMLRequest=a"), "fields": None},
+    ),
+    "to-company-by-form": (
+        "doors/to_company.html",
+        lambda x: {"url": x("https://idp.example/slo"), "fields": [(x("SAMLRequest"), x("a"))]},
+    ),
+    "company-unconfirmed": ("doors/company_unconfirmed.html", lambda x: {"back": x("/logout/done?l=l1")}),
     "me": (
         "accounts/profile.html",
         lambda x: {
