@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip install --disable-pip-version-check --quiet
-NODE_MODULES = tests/relying_parties/node_modules/.package-lock.json
+NODE_MODULES = tests/node_modules/.package-lock.json
 # Programs of the environment (node, npm, ruff) come first.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -67,7 +67,7 @@ install-needs:
 	@touch .venv/demo
 	@touch $@
 
-$(NODE_MODULES): tests/relying_parties/package-lock.json .venv/test
-	@echo 'Installing the relying parties of the tests …'
-	@npm ci --prefix tests/relying_parties --ignore-scripts --no-audit --no-fund --loglevel=error
+$(NODE_MODULES): tests/package-lock.json .venv/test
+	@echo 'Installing the counterparties of the tests …'
+	@npm ci --prefix tests --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -4,7 +4,7 @@
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
-import { Provider } from '../relying_parties/node_modules/oidc-provider/lib/index.js';
+import { Provider } from 'oidc-provider';
 
 const { secret, verifier, redirectUri } = JSON.parse(process.argv[2]);
 console.info = console.error; // its notices would stand among our lines

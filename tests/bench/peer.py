@@ -17,7 +17,7 @@ from tests.bench.wrk import Refreshes, Requests, raw
 from tests.needs import program
 
 SCRIPT = Path(__file__).parent / "peer.mjs"
-PACKAGE = Path(__file__).parents[1] / "relying_parties/node_modules/oidc-provider/package.json"
+PACKAGE = Path(__file__).parents[1] / "node_modules/oidc-provider/package.json"
 
 
 @dataclass

@@ -20,7 +20,7 @@ from tests.running import running_provider
 
 pytestmark = pytest.mark.needs("chromium")
 
-LIBRARY = Path(__file__).parents[1] / "relying_parties/node_modules/oidc-client-ts/dist/browser/oidc-client-ts.min.js"
+LIBRARY = Path(__file__).parents[1] / "node_modules/oidc-client-ts/dist/browser/oidc-client-ts.min.js"
 
 CLIENTS = """
 clients:
