@@ -84,6 +84,38 @@ class Event(StrEnum):
     company_domain_freed = "company.domain_freed", "A lost or released domain may be claimed by anybody again."
     company_sso_required = "company.sso_required", "A company closed every door but its own for its domains."
     company_sso_relaxed = "company.sso_relaxed", "A company opened the other doors again."
+    connection_added = (
+        "connection.added",
+        "A connection to a company's identity provider was added, with a key of its own.",
+    )
+    connection_changed = (
+        "connection.changed",
+        "What a connection says of its identity provider, or asks of it, was changed.",
+    )
+    connection_tested = "connection.tested", "Somebody came all the way through a connection in a trial."
+    connection_live = "connection.live", "A company's people are sent to a connection from now on."
+    connection_draft = "connection.draft", "A connection was taken back: nobody is sent to it any more."
+    connection_removed = "connection.removed", "A connection was taken away."
+    connection_certificate_added = (
+        "connection.certificate_added",
+        "A further certificate of an identity provider counts, by a person or by its metadata.",
+    )
+    connection_certificate_removed = (
+        "connection.certificate_removed",
+        "A certificate of an identity provider counts no more.",
+    )
+    connection_key_rolled = (
+        "connection.key_rolled",
+        "Our key pair towards an identity provider went one step on: a next one is published, or signs.",
+    )
+    connection_metadata_kept_aside = (
+        "connection.metadata_kept_aside",
+        "An identity provider's metadata changed in a way that a person must decide.",
+    )
+    connection_metadata_dismissed = (
+        "connection.metadata_dismissed",
+        "Somebody decided against metadata that was kept aside.",
+    )
     keys_created = "keys.created", "The key ring was made."
     keys_rotated = "keys.rotated", "Another key signs from now on."
     keys_pruned = "keys.pruned", "Keys that nothing can need any more were removed."

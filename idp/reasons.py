@@ -172,6 +172,152 @@ _TABLE = (
         "person",
         "Too many attempts from this network or for this address; the time to wait stands in the step. Nobody is locked out.",
     ),
+    # A company's connections, and the metadata of its identity provider
+    Reason(
+        "connection_unknown",
+        "company",
+        "There is no connection with this id.",
+    ),
+    Reason(
+        "connection_field_wrong",
+        "company",
+        "A name, attribute, binding or another setting of a connection is empty, too long or unknown.",
+    ),
+    Reason(
+        "connection_too_many",
+        "company",
+        "The company has as many connections as are allowed.",
+    ),
+    Reason(
+        "connection_untested",
+        "company",
+        "A connection was to go live that nobody has tested since it was made or changed.",
+    ),
+    Reason(
+        "connection_last_live",
+        "company",
+        "The company requires SSO, and this is the only live connection: without it nobody could sign in.",
+    ),
+    Reason(
+        "connection_entity_id_wrong",
+        "company",
+        "The identity provider's entityID is empty, longer than 1024 characters, or holds a space, quote or control character.",
+    ),
+    Reason(
+        "connection_entity_id_taken",
+        "company",
+        "Another connection of the same company leads to the identity provider with this entityID.",
+    ),
+    Reason(
+        "connection_entity_id_fixed",
+        "company",
+        "The entityID of a live connection was to be changed; every person who signs in through it would become another person.",
+    ),
+    Reason(
+        "connection_address_wrong",
+        "company",
+        "An address is not https on a public DNS name, has a fragment or user name, or holds a character that no address has.",
+    ),
+    Reason(
+        "connection_name_id_format_wrong",
+        "company",
+        "The NameID format is none of emailAddress, persistent, unspecified. Transient NameIDs name nobody twice.",
+    ),
+    Reason(
+        "connection_certificate_missing",
+        "company",
+        "No certificate was found in what was pasted, uploaded or read.",
+    ),
+    Reason(
+        "connection_certificate_unreadable",
+        "company",
+        "A certificate is cut short or was changed on the way.",
+    ),
+    Reason(
+        "connection_certificate_other",
+        "company",
+        "Something else than an identity provider's certificates was given: a request, a public key, a .p7b file, metadata, or too much.",
+    ),
+    Reason(
+        "connection_certificate_private_key",
+        "company",
+        "A private key was pasted or uploaded instead of a certificate. It was neither kept nor logged.",
+    ),
+    Reason(
+        "connection_certificate_weak",
+        "company",
+        "The key of a certificate is weaker than RSA with 2048 bits or P-256, or of another kind.",
+    ),
+    Reason(
+        "connection_certificate_ended",
+        "company",
+        "All certificates that were given or are kept have ended.",
+    ),
+    Reason(
+        "connection_certificate_unknown",
+        "company",
+        "The connection has no certificate with this fingerprint.",
+    ),
+    Reason(
+        "connection_last_certificate",
+        "company",
+        "The only certificate of a connection was to be removed.",
+    ),
+    Reason(
+        "connection_metadata_unknown",
+        "company",
+        "The metadata was decided about before, or never kept aside.",
+    ),
+    Reason(
+        "saml_metadata_unreachable",
+        "company",
+        "The metadata address did not answer with 200 within five seconds over TLS, redirects, or is not a public address.",
+    ),
+    Reason(
+        "saml_metadata_too_large",
+        "company",
+        "The metadata is larger than 1 MB, or has too many elements or levels.",
+    ),
+    Reason(
+        "saml_metadata_not_xml",
+        "company",
+        "What was read is not XML in UTF-8: often a sign-in page or an error page.",
+    ),
+    Reason(
+        "saml_metadata_forbidden",
+        "company",
+        "The metadata holds a document type, an entity, a CDATA section or a processing instruction.",
+    ),
+    Reason(
+        "saml_metadata_several",
+        "company",
+        "The metadata describes no, or several, identity providers: exactly one EntityDescriptor with one IDPSSODescriptor is read.",
+    ),
+    Reason(
+        "saml_metadata_incomplete",
+        "company",
+        "The metadata has no sign-on address with a binding that we speak (HTTP-Redirect, HTTP-POST), no entityID, or does not speak SAML 2.0.",
+    ),
+    Reason(
+        "saml_metadata_expired",
+        "company",
+        "The metadata's validUntil has passed, or cannot be read.",
+    ),
+    Reason(
+        "saml_metadata_other_entity",
+        "company",
+        "The metadata is of another entityID than the connection.",
+    ),
+    Reason(
+        "saml_metadata_unsigned",
+        "company",
+        "The connection trusts metadata only with a signature, and the document has none of its own.",
+    ),
+    Reason(
+        "saml_metadata_signature_wrong",
+        "company",
+        "The signature of the metadata is not by the pinned certificate, or does not cover the whole document.",
+    ),
     # The machine endpoints
     Reason(
         "content_type_unsupported",
@@ -269,6 +415,9 @@ _TABLE = (
     Reason("company_member_elsewhere", "company", "The person belongs to a company already; nobody belongs to two."),
     Reason(
         "company_member_outside", "company", "No verified address of the person is in a verified domain of the company."
+    ),
+    Reason(
+        "company_member_not_new", "company", "The account was to be prepared, but has a password or a link already."
     ),
     Reason(
         "company_last_administrator",

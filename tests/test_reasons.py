@@ -27,6 +27,9 @@ PLACES = {
     "Refuse": 1,
     "Checked": 1,
     "CompanyRefused": 0,
+    "ConnectionRefused": 0,
+    "CertificateRefused": 0,
+    "MetadataRefused": 0,
 }
 LOGGING = {"debug", "info", "warning", "error"}
 
