@@ -90,6 +90,14 @@ def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:
     assert count_accounts(database) == 0
 
 
+def test_what_is_rehearsed_can_be_read_inside_and_leaves_nothing(database: Database) -> None:
+    with database.rehearsing() as db:
+        db.add(account())
+        db.flush()
+        assert db.scalar(select(func.count()).select_from(Account)) == 1
+    assert count_accounts(database) == 0
+
+
 def test_a_reading_transaction_cannot_write(database: Database) -> None:
     with pytest.raises(DBAPIError), database.reading() as db:
         db.add(account())
