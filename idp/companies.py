@@ -273,7 +273,8 @@ def add_member(
     person has agreed; then any address will do.
 
     :raises CompanyRefused: ``company_unknown``, ``company_role_unknown``, ``company_member_unknown`` (no such account),
-        ``company_member_elsewhere`` (belongs to this or another company), ``company_member_outside`` (the address).
+        ``company_member_elsewhere`` (belongs to this or another company), ``company_member_outside`` (the address),
+        ``company_member_not_new`` (prepared, but somebody uses the account already).
     """
     _check_role(role)
     account = _held_account(db, account_id)
@@ -282,6 +283,8 @@ def add_member(
         raise CompanyRefused("company_member_elsewhere")
     if not vouched and not _belongs(db, company_id, account, prepared=prepared):
         raise CompanyRefused("company_member_outside")
+    if prepared and _is_used(db, account_id):  # or the company's sign-in would take it from whoever uses it
+        raise CompanyRefused("company_member_not_new")
     db.add(Member(account_id=account_id, company_id=company_id, role=role, prepared=prepared, created_at=int(now)))
     db.add(Revocation(kind="person", account_id=account_id, created_at=int(now)))
     _record(db, audit.Event.company_member_added, company_id, account_id, actor, now, role=role, prepared=prepared)
@@ -507,11 +510,12 @@ def _belongs(db: Session, company_id: str, account: Account, *, prepared: bool) 
     addresses = addresses.where(
         Email.account_id == account.id, CompanyDomain.company_id == company_id, CompanyDomain.status == "verified"
     )
-    found = db.scalars(addresses).all()
-    if prepared:
-        used = exists().where(Password.account_id == account.id) | exists().where(Link.account_id == account.id)
-        return bool(found) and not db.scalar(select(used))
-    return any(verified_at is not None for verified_at in found)
+    return any(prepared or verified_at is not None for verified_at in db.scalars(addresses))
+
+
+def _is_used(db: Session, account_id: str) -> bool:
+    used = exists().where(Password.account_id == account_id) | exists().where(Link.account_id == account_id)
+    return bool(db.scalar(select(used)))
 
 
 def _keep_an_administrator(db: Session, member: Member) -> None:

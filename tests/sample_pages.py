@@ -49,7 +49,7 @@ def _product(x: Text, name: str, uri: str | None, seconds: int, allowed: str | N
     return {"name": x(name), "client_uri": uri and x(uri), "last_at": NOW - seconds, "allowed": allowed and x(allowed)}
 
 
-SCOPES = ("openid", "profile", "email", "address", "phone", "offline_access")
+SCOPES = ("openid", "profile", "email", "address", "phone", "company", "offline_access")
 
 # name → (template, values made with a text function)
 PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {

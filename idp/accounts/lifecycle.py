@@ -14,12 +14,14 @@ from typing import Any
 from sqlalchemy import Select, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Transaction
+from sqlalchemy.orm import object_session
 
 from idp import audit, grants
 from idp.accounts import sessions
 from idp.accounts.identity import Address, read_address
 from idp.accounts.standard_claims import NAMES, WrongClaim, check_claim
 from idp.clients import Clients
+from idp.companies import company_claim
 from idp.database import Database
 from idp.models import Account, Consent, Email, Password, Revocation
 from idp.redis_store import RedisStore
@@ -85,13 +87,19 @@ def primary_email(account: Account) -> Email:
 
 
 def snapshot(account: Account) -> dict[str, Any]:
-    """The standard claims that we know of a person, as sessions and grants carry them. Never ``sub`` (P-08)."""
+    """The claims that we know of a person, as sessions and grants carry them. Never ``sub`` (P-08)."""
+    db = object_session(account)
+    if db is None:
+        raise ValueError("an account is read in its transaction")
     email = primary_email(account)
     known = {name: account.profile[name] for name in NAMES if name in account.profile}
     if account.locale:
         known["locale"] = account.locale
     if "phone_number" in known:
         known.setdefault("phone_number_verified", False)
+    company = company_claim(db, account.id)
+    if company is not None:
+        known["company"] = company
     return known | {
         "email": email.address,
         "email_verified": email.verified_at is not None,

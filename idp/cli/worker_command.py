@@ -45,16 +45,25 @@ def jobs(parts: Parts) -> list[Job]:
     """What the background work consists of. Without a mail server (IDP_SMTP) mail waits in the outbox."""
     from idp.accounts.lifecycle import apply_revocations
     from idp.attempts import drain
+    from idp.dns_lookup import txt_lookup
+    from idp.domain_proof import check_due
     from idp.mail import Mailer
     from idp.oidc.backchannel import Backchannel
     from idp.worker import Job, prune
 
     database, store, clients, clock = parts.database, parts.store, parts.clients, parts.clock
     backchannel = Backchannel(parts.config, clients, parts.keys, parts.outgoing, parts.random, clock)
+    lookup = txt_lookup(parts.config.dns_server)
     work = [
         Job("revocations", lambda: apply_revocations(database, store, clients, clock()) > 0),
         Job("attempts", lambda: drain(store, database) > 0),
         Job("logout", lambda: backchannel.send_due(database), threads=4),
+        Job(
+            "domains",
+            lambda: check_due(database, lookup, parts.outgoing.get, parts.sealer, clock),
+            every=60.0,
+            threads=4,  # somebody's slow name servers hold up one of them
+        ),
         Job("prune", lambda: prune(database, clock()), every=3600.0),
     ]
     if parts.config.smtp:

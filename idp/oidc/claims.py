@@ -1,6 +1,6 @@
 """Which claims about a person go where, and what our authentication classes are called.
 
-A claim leaves only if its name is in ``STANDARD_CLAIMS`` and it was asked for by scope (pyop's ``scope2claims``) or by the
+A claim leaves only if its name is in ``PERSON_CLAIMS`` and it was asked for by scope (pyop's ``scope2claims``) or by the
 claims parameter; whatever else a record may hold stays inside, and nothing about a person can replace a security claim
 (P-06, P-07).
 """
@@ -23,27 +23,30 @@ ACR_VALUES = (ONE_FACTOR, TWO_FACTORS)
 
 # The members of our ID token (design.md section 5); nonce only if one was sent.
 ID_TOKEN_CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "sid", "at_hash", "nonce")
-STANDARD_CLAIMS = frozenset(scope2claims(SCOPES)) - {"sub"}
+# Scopes of ours beside those of OpenID Connect Core 5.4. company: {"id", "name", "roles"} of the company that the person
+# belongs to.
+OWN_SCOPES = {"company": ["company"]}
+PERSON_CLAIMS = frozenset(scope2claims(SCOPES, OWN_SCOPES)) - {"sub"}
 
 Wishes = dict[str, dict[str, None]]
 
 
 def wishes(claims: Mapping[str, Mapping[str, Any]], client: Client, scopes: Iterable[str]) -> Wishes:
-    """What of a claims request (OpenID Connect Core 5.5) is granted: names of standard claims per place.
+    """What of a claims request (OpenID Connect Core 5.5) is granted: names of claims per place.
 
     A first-party client may ask for any claim of the scopes that it is allowed; a third-party one only for claims of the
     scopes that the person has just granted, since nothing else stood on the consent page.
     """
     if not claims:
         return {}
-    allowed = STANDARD_CLAIMS & set(scope2claims(client.scopes if client.first_party else scopes))
+    allowed = PERSON_CLAIMS & set(scope2claims(client.scopes if client.first_party else scopes, OWN_SCOPES))
     granted = {place: dict.fromkeys(sorted(allowed & set(claims.get(place, ())))) for place in ("userinfo", "id_token")}
     return {place: names for place, names in granted.items() if names}
 
 
 def person_claims(person: Mapping[str, Any], scopes: Iterable[str], wished: Mapping[str, Any]) -> dict[str, Any]:
     """The claims about a person that ``scopes`` and ``wished`` names ask for and that we know."""
-    asked = STANDARD_CLAIMS & {*scope2claims(scopes), *wished}
+    asked = PERSON_CLAIMS & {*scope2claims(scopes, OWN_SCOPES), *wished}
     return {name: value for name, value in person.items() if name in asked and value not in (None, "", {})}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from idp.config import Config
 from idp.key_ring import KeyRing
 from idp.machine import Answer, Request
-from idp.oidc.claims import ACR_VALUES, ID_TOKEN_CLAIMS, STANDARD_CLAIMS
+from idp.oidc.claims import ACR_VALUES, ID_TOKEN_CLAIMS, PERSON_CLAIMS
 from idp.oidc.request_checks import PROMPTS, RESPONSE_MODES, SCOPES
 
 AUTH_METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
@@ -53,7 +53,7 @@ def metadata(config: Config, algorithms: Iterable[str], ui_locales: Iterable[str
         "introspection_endpoint_auth_methods_supported": AUTH_METHODS[:-1],
         "introspection_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
         "claim_types_supported": ["normal"],
-        "claims_supported": [*ID_TOKEN_CLAIMS, *sorted(STANDARD_CLAIMS)],
+        "claims_supported": [*ID_TOKEN_CLAIMS, *sorted(PERSON_CLAIMS)],
         "claims_parameter_supported": True,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,

@@ -9,7 +9,7 @@ import hmac
 import pytest
 
 from idp.client_record import Client, Secret, hash_secret
-from idp.oidc.claims import ACR_VALUES, STANDARD_CLAIMS, person_claims, subject, token_half_hash, wishes
+from idp.oidc.claims import ACR_VALUES, PERSON_CLAIMS, person_claims, subject, token_half_hash, wishes
 
 KEY = b"k" * 32
 
@@ -30,9 +30,10 @@ def _pairwise(host: str, **changes: object) -> Client:
     return _client(subject_type="pairwise", redirect_uris=(f"https://{host}/cb",), **changes)
 
 
-def test_the_standard_claims_are_those_of_the_specification() -> None:
-    assert len(STANDARD_CLAIMS) == 19
-    profile = person_claims(dict.fromkeys(STANDARD_CLAIMS, "x"), ["profile"], {})
+def test_the_claims_are_those_of_the_specification_and_the_company() -> None:
+    assert len(PERSON_CLAIMS - {"company"}) == 19
+    assert person_claims({"company": {"id": "c1"}, "email": "x"}, ["company"], {}) == {"company": {"id": "c1"}}
+    profile = person_claims(dict.fromkeys(PERSON_CLAIMS, "x"), ["profile"], {})
     assert len(profile) == 14
 
 
