@@ -221,6 +221,7 @@ def test_a_worker_that_cannot_work_says_why(config: Config) -> None:
 
 def test_what_must_take_effect_within_five_seconds_is_looked_at_every_second(parts: Parts) -> None:
     paces = {job.name: job.every for job in jobs(parts)}
-    assert paces == {"revocations": 1.0, "attempts": 1.0, "logout": 1.0, "prune": 3600.0}
+    now = {"revocations": 1.0, "attempts": 1.0, "logout": 1.0}
+    assert {name: every for name, every in paces.items() if every <= 5} == now
     mailing = dataclasses.replace(parts, config=parts.config.model_copy(update={"smtp": "localhost:9"}))
     assert [job.name for job in jobs(mailing)][-1] == "mail"
