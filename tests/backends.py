@@ -70,7 +70,7 @@ class RealRedis:
             command += ["--tls-cert-file", "server.pem", "--tls-key-file", "server.key", "--tls-ca-cert-file", "ca.pem"]
         else:
             command += ["--port", str(self.port)]
-        self._process = subprocess.Popen([*_ending_with_us("KILL"), *command], cwd=self.folder)
+        self._process = subprocess.Popen([*ending_with_us("KILL"), *command], cwd=self.folder)
         wait_until(self._answers, f"redis-server answers on port {self.port}")
 
     def kill(self) -> None:
@@ -166,7 +166,7 @@ class RealPostgres:
         ]
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*_ending_with_us("INT", "postgres"), *command],
+                [*ending_with_us("INT", "postgres"), *command],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -228,7 +228,7 @@ def running_postgres() -> Iterator[RealPostgres]:
             shutil.chown(folder, "postgres")
         words = "-D data -U idp -A trust -E UTF8 --locale=C --no-sync"
         made = subprocess.run(
-            [*_ending_with_us("INT", "postgres"), str(found[-1] / "initdb"), *words.split()],
+            [*ending_with_us("INT", "postgres"), str(found[-1] / "initdb"), *words.split()],
             cwd=folder,
             capture_output=True,
             check=False,
@@ -244,7 +244,7 @@ def running_postgres() -> Iterator[RealPostgres]:
         shutil.rmtree(folder)
 
 
-def _ending_with_us(how: str, user: str | None = None) -> list[str]:
+def ending_with_us(how: str, user: str | None = None) -> list[str]:
     """What to put before a command so that it ends when the test run dies in whatever way; as ``user`` where we are root."""
     another = ["--reuid", user, "--regid", user, "--clear-groups"] if user and os.geteuid() == 0 else []
     return [program("setpriv"), "--pdeathsig", how, *another]
