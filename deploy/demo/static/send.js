@@ -1,0 +1,2 @@
+// Without script the button does the same.
+document.getElementById("send").submit();
