@@ -194,7 +194,8 @@ def set_policy(
 
     Nothing else can be set here, whatever a form sends (AD-02); requiring SSO is ``require_sso``.
 
-    :raises CompanyRefused: ``company_unknown``, ``company_field_wrong``; then nothing is changed.
+    :raises CompanyRefused: ``company_unknown``, ``company_field_wrong``, ``company_session_too_long``; without passwords
+        among the doors also what ``require_sso`` raises. Nothing is changed then.
     """
     try:
         wanted = _PolicyChange.model_validate(dict(changes), strict=True)
@@ -207,6 +208,8 @@ def set_policy(
         if seconds is not None and seconds > longest:
             raise CompanyRefused("company_session_too_long", detail=f"{name}: at most {longest} seconds")
     company = _held_company(db, company_id)
+    if "doors" in wanted.model_fields_set and "password" not in wanted.doors and "password" in company.doors:
+        _check_can_close(db, company_id)
     for name in wanted.model_fields_set:
         setattr(company, name, getattr(wanted, name))
     company.updated_at = int(now)
@@ -352,15 +355,7 @@ def require_sso(db: Session, company_id: str, *, end_sessions: bool, actor: str,
         connection; ``company_no_break_glass``: nobody could sign in if the connection failed.
     """
     company = _held_company(db, company_id)
-    tried = exists().where(
-        Connection.company_id == company_id,
-        Connection.state == "live",
-        Connection.administrator_signed_in_at.is_not(None),
-    )
-    if not db.scalar(select(tried)):
-        raise CompanyRefused("company_sso_untried")
-    if not _break_glass_people(db, company_id):
-        raise CompanyRefused("company_no_break_glass")
+    _check_can_close(db, company_id)
     company.sso, company.updated_at = "required", int(now)
     ended = 0
     if end_sessions:
@@ -526,6 +521,19 @@ def _keep_an_administrator(db: Session, member: Member) -> None:
         raise CompanyRefused("company_last_administrator")
 
 
+def _check_can_close(db: Session, company_id: str) -> None:
+    """Refuse to close the door of passwords before it is known that people can come in without one."""
+    tried = exists().where(
+        Connection.company_id == company_id,
+        Connection.state == "live",
+        Connection.administrator_signed_in_at.is_not(None),
+    )
+    if not db.scalar(select(tried)):
+        raise CompanyRefused("company_sso_untried")
+    if not _break_glass_people(db, company_id):
+        raise CompanyRefused("company_no_break_glass")
+
+
 def _break_glass_people(db: Session, company_id: str) -> list[Person]:
     query = _people().where(Member.company_id == company_id, Member.break_glass)
     people = [Person(*row) for row in db.execute(query)]
@@ -539,7 +547,8 @@ def _can_break_glass(db: Session, member: Member) -> bool:
 
 
 def _keep_break_glass(db: Session, member: Member) -> None:
-    if not member.break_glass or db.get_one(Company, member.company_id).sso != "required":
+    company = db.get_one(Company, member.company_id)
+    if not member.break_glass or (company.sso != "required" and "password" in company.doors):
         return
     others = [one for one in _break_glass_people(db, member.company_id) if one.account_id != member.account_id]
     if not others:
