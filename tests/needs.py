@@ -29,6 +29,11 @@ NEEDS: dict[str, dict[str, tuple[str, ...]]] = {
         "apache2": ("apache2",),
         "/usr/lib/apache2/modules/mod_auth_openidc.so": ("libapache2-mod-auth-openidc",),
     },
+    "simplesamlphp": {
+        "/usr/share/simplesamlphp/www/module.php": ("simplesamlphp",),
+        "php": ("php-cli",),
+        "/usr/lib/php/*/dom.so": ("php-xml",),
+    },
     "nginx": {"nginx": ("nginx-light",)},
     "sqlite": {"sqlite3": ("sqlite3",)},
     "systemd": {"systemd-analyze": ("systemd",)},
