@@ -75,6 +75,7 @@ class _Forms(HTMLParser):
         if tag == "form":
             url = urljoin(self.url, values.get("action", ""))
             self.found.append(Form(url, values.get("method", "get").upper()))
-        elif tag in ("input", "button") and self.found and values.get("name"):
-            if values.get("type") != "radio" or "checked" in values:
-                self.found[-1].fields[values["name"]] = values.get("value", "")
+        elif tag in ("input", "button") and self.found and (name := values.get("name")):
+            if values.get("type") == "radio" and "checked" not in values:
+                return
+            self.found[-1].fields[name] = values.get("value", "")
