@@ -397,6 +397,68 @@ _TABLE = (
     Reason("token_malformed", "product", "The access token was sent in several ways, or not as RFC 6750 says."),
     Reason("token_unknown", "product", "The access token is expired, revoked, or never was ours."),
     # Companies and their domains
+    # The company's door
+    Reason(
+        "company_member_missing",
+        "company",
+        "The company's sign-in was in order, but the person has no account in the company here, and its policy makes none by itself (JIT is off).",
+    ),
+    Reason(
+        "company_name_id_changed",
+        "company",
+        "An account has this address, but the company knew it by another NameID before, and it has no password: a new colleague with an old address, or a changed NameID. An administrator of the company decides.",
+    ),
+    Reason(
+        "company_sso_required",
+        "person",
+        "The company requires its own sign-in for this address, and the person is not one for emergencies. The page says the same as for a wrong password.",
+    ),
+    Reason(
+        "connection_not_live",
+        "company",
+        "The connection is a draft: until it goes live it answers only tests (idp companies try).",
+    ),
+    Reason(
+        "saml_request_over",
+        "person",
+        "The request that this response answers is older than 15 minutes, or was answered already (the Back button).",
+    ),
+    Reason("saml_response_repeated", "company", "The assertion has signed somebody in before; each counts once."),
+    Reason(
+        "saml_unsolicited_again",
+        "company",
+        "The identity provider does not answer our requests: its responses keep coming without InResponseTo.",
+    ),
+    # Single logout with a company
+    Reason(
+        "saml_logout_issuer",
+        "company",
+        "The logout message has another Issuer than the connection's identity provider.",
+    ),
+    Reason(
+        "saml_logout_destination",
+        "company",
+        "Destination of the logout message is missing or not our sign-out address of this connection.",
+    ),
+    Reason(
+        "saml_logout_time",
+        "company",
+        "The logout message is older than five minutes, from the future, or past its NotOnOrAfter: the clock of the identity provider is wrong, or the message is old.",
+    ),
+    Reason(
+        "saml_logout_encrypted", "company", "The NameID of the logout request is encrypted; we read it in the clear."
+    ),
+    Reason("saml_logout_repeated", "company", "The logout request was used before; each counts once."),
+    Reason(
+        "saml_logout_unasked",
+        "company",
+        "The logout response answers no request of ours that is still waiting, or one that was sent to another identity provider.",
+    ),
+    Reason(
+        "saml_logout_unfinished",
+        "company",
+        "The identity provider answered our logout request with another status than Success, or with PartialLogout.",
+    ),
     Reason("company_unknown", "operator", "No company has this id."),
     Reason(
         "company_field_wrong",
@@ -506,6 +568,197 @@ _TABLE = (
         "domain_file_unreachable",
         "company",
         "The web server of the domain does not answer, or its name does not resolve.",
+    ),
+    # What a company's identity provider answers
+    Reason(
+        "saml_too_large",
+        "company",
+        "The message is larger than 256 kB, or has more elements, attributes or levels than any sign-in needs.",
+    ),
+    Reason(
+        "saml_unreadable",
+        "company",
+        "The message is not base64 of plain XML in UTF-8: a document type, comment, processing instruction or other trick is in it, or it was cut.",
+    ),
+    Reason(
+        "saml_not_a_response",
+        "company",
+        "Another SAML message than a Response 2.0 was sent to the ACS address.",
+    ),
+    Reason(
+        "saml_structure_wrong",
+        "company",
+        "The Response is not built as SAML 2.0 prescribes: an element is missing, twice, or in a wrong place. Programs that follow the standard never send this; somebody may have meddled with it.",
+    ),
+    Reason(
+        "saml_unsigned",
+        "company",
+        "Neither the Response nor its Assertion is signed. Switch on the signing of assertions (or responses) for this application.",
+    ),
+    Reason(
+        "saml_encrypted_unsigned",
+        "company",
+        "The Assertion is encrypted but the Response around it is not signed. Switch on the signing of responses too, or the encryption off.",
+    ),
+    Reason(
+        "saml_encrypted_other_key",
+        "company",
+        "The Assertion is encrypted for a certificate that is not this connection's. Often our metadata was read before our key changed, or comes from another connection.",
+    ),
+    Reason(
+        "saml_decryption_failed",
+        "company",
+        "None of this connection's keys opens the encrypted Assertion, or what is in it cannot be read. Why exactly is not told, on purpose.",
+    ),
+    Reason(
+        "saml_algorithm_weak",
+        "company",
+        "The message is signed or encrypted in a way that we do not accept. Accepted: RSA from 2048 bits or ECDSA with SHA-256 or stronger, exclusive canonicalisation, RSA-OAEP with AES.",
+    ),
+    Reason(
+        "saml_certificate_other",
+        "company",
+        "The message is signed with a key whose certificate is not registered for the connection. Nearly always the identity provider has a new certificate.",
+    ),
+    Reason(
+        "saml_signature_wrong",
+        "company",
+        "The signature does not fit the message: it was changed after it was signed. Some proxies and rewriting mail or web filters do that; so does an attacker.",
+    ),
+    Reason(
+        "saml_status_no_passive",
+        "person",
+        "We asked the company silently (prompt=none), and nobody is signed in there. Ordinary: the product then asks without prompt=none.",
+    ),
+    Reason(
+        "saml_status_denied",
+        "company",
+        "The identity provider refused this person: wrong password there, or not assigned to the application. What it says stands in the step.",
+    ),
+    Reason(
+        "saml_status_failed",
+        "company",
+        "The identity provider answered with a failure of its own. What it says stands in the step.",
+    ),
+    Reason(
+        "saml_unsolicited",
+        "person",
+        "The Response answers no request (a start from the company's own portal). The sign-in is begun anew from here.",
+    ),
+    Reason(
+        "saml_request_unknown",
+        "person",
+        "The Response answers a request that we did not send, or sent too long ago, or that was answered before (the Back button).",
+    ),
+    Reason(
+        "saml_request_other",
+        "company",
+        "The Response and its Assertion answer different requests, or a request to another identity provider.",
+    ),
+    Reason(
+        "saml_issuer_wrong",
+        "company",
+        "Issuer of the Response or of the Assertion is not, character for character, the entityID that is registered for the connection.",
+    ),
+    Reason(
+        "saml_destination_wrong",
+        "company",
+        "Destination is missing or not our ACS address. Often the ACS (reply) address of another connection or environment was entered.",
+    ),
+    Reason(
+        "saml_recipient_wrong",
+        "company",
+        "Recipient of the confirmation is missing or not our ACS address. Often the ACS (reply) address of another connection was entered.",
+    ),
+    Reason(
+        "saml_audience_wrong",
+        "company",
+        "Audience is missing or not our entityID. Often the identifier (entityID) of another connection or environment was entered.",
+    ),
+    Reason(
+        "saml_confirmation_wrong",
+        "company",
+        "The Assertion has not exactly one SubjectConfirmation of the method bearer, without NotBefore (SAML profiles section 4.1.4.2).",
+    ),
+    Reason(
+        "saml_condition_unknown",
+        "company",
+        "The Assertion holds a condition that SAML 2.0 does not define, or is of another version; what we cannot judge does not hold.",
+    ),
+    Reason(
+        "saml_expired",
+        "company",
+        "The Response came too late: it counts no longer, or was made more than ten minutes ago. If it happens to everybody, the identity provider's clock is slow.",
+    ),
+    Reason(
+        "saml_clock_ahead",
+        "company",
+        "The Response says that it was made, or begins to count, in the future: the identity provider's clock is fast. 60 seconds are allowed.",
+    ),
+    Reason(
+        "saml_clock_behind",
+        "company",
+        "The Response says that it was made before our request for it: the identity provider's clock is slow. 60 seconds are allowed.",
+    ),
+    Reason(
+        "saml_lifetime_wrong",
+        "company",
+        "The confirmation has no NotOnOrAfter, or the Assertion says that it counts longer than a day.",
+    ),
+    Reason(
+        "saml_authn_old",
+        "company",
+        "We asked for a fresh proof (ForceAuthn, max_age), but AuthnInstant is older.",
+    ),
+    Reason(
+        "saml_context_unmet",
+        "company",
+        "The product asked for a strength of sign-in (RequestedAuthnContext), and AuthnContextClassRef names another.",
+    ),
+    Reason(
+        "saml_name_id_missing",
+        "company",
+        "The Assertion names nobody: its Subject has no NameID, or an empty one.",
+    ),
+    Reason(
+        "company_name_id_malformed",
+        "company",
+        "The NameID is longer than 256 characters, or holds characters that cannot be printed, or spaces around it.",
+    ),
+    Reason(
+        "company_name_id_transient",
+        "company",
+        "The NameID is transient: another one at each sign-in, so nobody could be recognised.",
+    ),
+    Reason(
+        "company_name_id_format_wrong",
+        "company",
+        "The NameID has another format than the connection was set up with.",
+    ),
+    Reason(
+        "company_email_missing",
+        "company",
+        "The attribute that the connection names for the e-mail address was not sent. The names of those that were sent stand in the step.",
+    ),
+    Reason(
+        "company_email_several",
+        "company",
+        "The attribute for the e-mail address has several values; which one counts must not be guessed.",
+    ),
+    Reason(
+        "company_email_malformed",
+        "company",
+        "What was sent as the e-mail address is none, for example a user name.",
+    ),
+    Reason(
+        "company_email_upn",
+        "company",
+        "A User Principal Name was sent instead of the e-mail address. Entra ID does so unless the NameID (or claim) is set to user.mail.",
+    ),
+    Reason(
+        "company_domain_foreign",
+        "company",
+        "The address is of a domain that the company of this connection has not proved. A company speaks for its own domains only.",
     ),
     # Ourselves and what we stand on
     Reason("redis_down", "operator", "Redis does not answer within two seconds, refuses writes, or is out of memory."),

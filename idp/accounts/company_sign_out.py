@@ -13,7 +13,7 @@ from flask import Response, g
 
 from idp.accounts.sessions import CompanySession
 from idp.parts import parts
-from idp.redirects import go
+from idp.redirects import go, leave
 from idp.redis_store import token_hash
 
 LIFETIME = 15 * 60  # seconds in which the company may answer
@@ -51,6 +51,11 @@ def go_to_company(company: CompanySession, *, back: str) -> Response:
     flat = [part for pair in record.items() for part in pair]
     here.store.call("idp_pending_park", _key(handle), expires, *flat)
     return go("/logout/company", l=handle)
+
+
+def go_on(sign_out: SignOut) -> Response:
+    """Send the browser to where the sign-out was going."""
+    return leave(sign_out.back)
 
 
 def find_sign_out(handle: str) -> SignOut | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 from sqlalchemy import select
 
 from idp import audit, cookies, grants
 from idp.accounts import devices
+from idp.accounts.company_sign_out import go_to_company
 from idp.accounts.consents import consents_of
 from idp.accounts.lifecycle import apply_revocations, change_claims, end_everything, withdraw_consent
 from idp.accounts.mailed_links import SECRET, find_link, take_link
@@ -230,11 +231,15 @@ def _apply() -> None:
 
 def _receipt(account_id: str) -> None:
     attempts = parts().attempts
-    attempts.step(attempts.start(), Step.signed_out, account_id=account_id)
+    g.receipt = attempts.start()
+    attempts.step(g.receipt, Step.signed_out, account_id=account_id)
 
 
 def _signed_out(session: Session | None) -> Response:
-    language = session.locale if session is not None else None
-    response = render_page("oidc/logged_out.html", language=language, client=None)
+    if session is not None and session.company is not None:
+        response = go_to_company(session.company, back="/logout")
+    else:
+        language = session.locale if session is not None else None
+        response = render_page("oidc/logged_out.html", language=language, client=None)
     forget(response)
     return response

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from flask import Blueprint, Response, abort, g, request
 
 from idp import audit, cookies, csrf
+from idp.accounts.company_sign_out import go_to_company
 from idp.accounts.remembered import forget
 from idp.accounts.sessions import Session, end_sessions, queue_logout_notices
 from idp.accounts.visitor import visitor
@@ -58,7 +59,7 @@ def logout() -> Response:
     if session is None and (wanted.hint is not None or not wanted.redirect_uri):
         return _done(wanted)  # there is nothing to end
     if session is not None and _is_of_this_session(wanted, session):
-        return _sign_out(session, wanted)
+        return _sign_out(session, wanted, raw)
     return go("/logout/confirm", l=park("logout", request=raw))
 
 
@@ -87,7 +88,16 @@ def confirmed() -> Response:
     g.receipt = pending.receipt
     wanted = _check(pending.request)
     session = visitor()
-    return _sign_out(session, wanted) if session else _done(wanted)
+    return _sign_out(session, wanted, pending.request) if session else _done(wanted)
+
+
+@bp.get("/logout/done")
+def done() -> Response:
+    """Go on where a logout was going, after the company of the person."""
+    here = parts()
+    pending = pendings.take(here.store, request.args.get("l", ""), cookies.browser(), here.clock())
+    g.receipt = pending.receipt
+    return _done(_check(pending.request))
 
 
 def _check(raw: str) -> LogoutRequest:
@@ -136,7 +146,7 @@ def _is_of_this_session(wanted: LogoutRequest, session: Session) -> bool:
     )
 
 
-def _sign_out(session: Session, wanted: LogoutRequest) -> Response:
+def _sign_out(session: Session, wanted: LogoutRequest, raw: str) -> Response:
     here = parts()
     now = here.clock()
     with here.database.transaction() as db:
@@ -156,6 +166,10 @@ def _sign_out(session: Session, wanted: LogoutRequest) -> Response:
         client_id=wanted.client.client_id if wanted.client else None,
         account_id=session.account_id,
     )
+    if session.company is not None:
+        response = go_to_company(session.company, back=f"/logout/done?l={park('logout', request=raw)}")
+        forget(response)
+        return response
     return _done(wanted)
 
 
