@@ -26,6 +26,7 @@ PLACES = {
     "Refused": 0,
     "Refuse": 1,
     "Checked": 1,
+    "SamlRefused": 0,
     "CompanyRefused": 0,
     "ConnectionRefused": 0,
     "CertificateRefused": 0,
