@@ -59,8 +59,8 @@ class Step(StrEnum):
     company_routed = auto()  # to which connection
     request_sent = auto()  # to a company's identity provider
     response_received = auto()
-    response_checked = auto()  # one step for each check that failed beside the first, none for those that held
     response_refused = auto()  # the first check that failed
+    response_checked = auto()  # each further one that failed; none for those that held
     company_identified = auto()
     password_checked = auto()
     throttled = auto()
@@ -80,7 +80,7 @@ class Step(StrEnum):
     page_failed = auto()
 
 
-_ENDS = {  # what an attempt has become by a step without a reason; a step with a reason has failed
+_ENDS = {  # what an attempt has become by a step without a reason
     Step.session_opened: "done",
     Step.code_issued: "done",
     Step.token_issued: "done",
@@ -91,6 +91,13 @@ _ENDS = {  # what an attempt has become by a step without a reason; a step with 
     Step.token_refused: "failed",
     Step.page_failed: "failed",
 }
+
+
+def _became(name: Step, reason: str | None) -> str:
+    """What an attempt has become by a step: with a reason it has failed, unless another has said so just before."""
+    if name == Step.response_checked:
+        return "open"
+    return "failed" if reason else _ENDS.get(name, "open")
 
 
 def mask_email(text: str) -> str:
@@ -263,7 +270,7 @@ def _written(
             if fact in FACTS
         }
     client_id = printable(client_id, 128) if client_id else None
-    outcome = outcome or ("failed" if reason else _ENDS.get(name, "open"))
+    outcome = outcome or _became(name, reason)
     return id, int(at * 1000), code, name, reason, outcome, client_id, door, connection_id, account_id, facts
 
 
@@ -415,7 +422,7 @@ def company_attempts(db: Session, connection_id: str, limit: int = 100) -> list[
 def _company_view(code: str, steps: list[AttemptStep]) -> CompanyAttempt:
     outcome, reason = "open", None
     for step in steps:
-        became = "failed" if step.reason else _ENDS.get(Step(step.name), "open")
+        became = _became(Step(step.name), step.reason)
         if became != "open":
             outcome, reason = became, step.reason
     shown = (
