@@ -11,9 +11,9 @@ from werkzeug.exceptions import HTTPException
 from idp import health, language_switch, security_headers
 from idp.accounts import profile
 from idp.attempts import Step
-from idp.doors import password
+from idp.doors import company, password
 from idp.errors import IdpError, PageError
-from idp.login import consent, start
+from idp.login import consent, link, start
 from idp.machine import wsgi_request
 from idp.oidc import authorize, logout
 from idp.parts import Parts, parts
@@ -22,7 +22,7 @@ from idp.rendering import error_page, prepare
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-PAGES = (authorize, start, password, consent, logout, profile, language_switch, health)
+PAGES = (authorize, start, password, company, link, consent, logout, profile, language_switch, health)
 
 MAX_FORM = 64 * 1024  # bytes: the largest form of ours is far smaller
 

@@ -304,11 +304,6 @@ _TABLE = (
         "The metadata's validUntil has passed, or cannot be read.",
     ),
     Reason(
-        "saml_metadata_other_entity",
-        "company",
-        "The metadata is of another entityID than the connection.",
-    ),
-    Reason(
         "saml_metadata_unsigned",
         "company",
         "The connection trusts metadata only with a signature, and the document has none of its own.",

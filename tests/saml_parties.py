@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from idp.connections import NAME_ID_EMAIL, SamlConnection, SpKey
+from idp.companies import add_member, create_company
+from idp.connections import NAME_ID_EMAIL, Connections, Description, SamlConnection, SpKey
+from idp.database import Database
 from idp.doors.saml_response import SentRequest
+from idp.models import Company, CompanyDomain, Connection
 from tests.fakes.company_idp import CompanyIdp, key_pair
 
 ISSUER = "https://login.example"
@@ -79,3 +83,99 @@ def answer_for(connection: SamlConnection, **changes: Any) -> dict[str, Any]:
         "name_id": "alice@acme.example",
         **changes,
     }
+
+
+@dataclass
+class Customer:
+    """A company that is set up here, with its identity provider."""
+
+    company_id: str
+    connection: SamlConnection
+    idp: CompanyIdp
+
+
+def add_customer(
+    database: Database,
+    connections: Connections,
+    idp: CompanyIdp,
+    domain: str = "acme.example",
+    *,
+    name: str = "Acme",
+    now: float,
+    random: Callable[[int], bytes],
+    jit: bool = True,
+    sso: str = "optional",
+    state: str = "live",
+    binding: str = "redirect",
+    **settings: Any,
+) -> Customer:
+    """A company with a proved domain and a connection; written as the steps that lead there would have left it.
+
+    ``settings``: of ``Connections.add``.
+    """
+    with database.transaction() as db:
+        company = create_company(db, name, actor="operator:test", now=now, random=random)
+        company.jit, company.sso = jit, sso
+        company_id = company.id
+        at = int(now)
+        db.add(
+            CompanyDomain(
+                company_id=company_id, domain=domain, held=domain, tree=".".join([*reversed(domain.split(".")), ""]),
+                status="verified", code=f"code of {domain}", code_expires_at=at, created_at=at, verified_at=at,
+            )
+        )  # fmt: skip
+    connection = add_connection(
+        database,
+        connections,
+        company_id,
+        idp,
+        name=name,
+        now=now,
+        random=random,
+        state=state,
+        binding=binding,
+        **settings,
+    )
+    return Customer(company_id, connection, idp)
+
+
+def add_connection(
+    database: Database,
+    connections: Connections,
+    company_id: str,
+    idp: CompanyIdp,
+    *,
+    name: str,
+    now: float,
+    random: Callable[[int], bytes],
+    state: str = "live",
+    binding: str = "redirect",
+    **settings: Any,
+) -> SamlConnection:
+    """Another connection of a company."""
+    described = Description(
+        idp.entity_id, idp.sso_url, binding, idp.slo_url, "redirect", None, certificates=(idp.certificate,)
+    )
+    with database.transaction() as db:
+        made = connections.add(
+            db, company_id, described, name=name, vendor="other", actor="operator:test", now=now, random=random, **settings
+        )  # fmt: skip
+        db.get_one(Connection, made.id).state = state
+    with database.reading() as db:
+        loaded = connections.load(db, made.id)
+    assert loaded is not None
+    return loaded
+
+
+def belong(database: Database, customer: Customer, account_id: str, role: str = "member", *, now: float) -> None:
+    """Let an account belong to a company."""
+    with database.transaction() as db:
+        add_member(db, customer.company_id, account_id, role, actor="operator:test", now=now, vouched=True)
+
+
+def decide_for(database: Database, customer: Customer, **policy: Any) -> None:
+    """Change what a company has decided, whatever should have come before."""
+    with database.transaction() as db:
+        company = db.get_one(Company, customer.company_id)
+        for name, value in policy.items():
+            setattr(company, name, value)

@@ -81,6 +81,7 @@ COMPANIONS = {
     "idp.login.finish",
     "idp.login.journey",
     "idp.login.which_door",
+    "idp.login.password_check",
     "idp.oidc.error_responses",
     "idp.oidc.posted",
 }

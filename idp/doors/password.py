@@ -7,18 +7,13 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from idp import cookies, throttle
-from idp.accounts import devices
 from idp.accounts.identity import Identity, canonical_email
-from idp.accounts.passwords import check_password, find_credentials, store_rehash
 from idp.accounts.remembered import remembered
-from idp.attempts import Step
-from idp.errors import IdpError
 from idp.login.finish import finish
 from idp.login.journey import find_pending, show
+from idp.login.password_check import try_password
 from idp.login.pending import Pending
 from idp.parts import parts
-from idp.visiting import peer
 
 bp = Blueprint("password", __name__)
 
@@ -35,15 +30,16 @@ def take_password() -> Response:
     """Check the password; on success the journey goes on, else the same page says what to do."""
     username = request.form.get("username", "").strip()
     kept = request.form.get("keep") == "yes"
-    pending = find_pending(request.form.get("p", ""))
+    handle = request.form.get("p", "")
     try:
         email = canonical_email(username)
     except ValueError:
-        return _page(pending, username[:320], keep=kept, problem="login.email_malformed", status=400)
-    answer = check(email, request.form.get("password", ""), pending)
+        return _page(find_pending(handle), username[:320], keep=kept, problem="login.email_malformed", status=400)
+    pending = find_pending(handle, email=username)  # the other door finds it filled in
+    answer = try_password(email, request.form.get("password", ""), pending.receipt, signs_in=True)
     match answer:
-        case Identity():
-            return finish(pending, answer, kept=kept)
+        case str(account_id):
+            return finish(pending, _identity(account_id, email), kept=kept)
         case int(wait):
             response = _page(pending, username, keep=kept, wait=wait, status=429)
             response.headers["Retry-After"] = str(wait)
@@ -52,46 +48,12 @@ def take_password() -> Response:
             return _page(pending, username, keep=kept, problem="login.password_wrong", status=400)
 
 
-def check(email: str, password: str, pending: Pending) -> Identity | int | None:
-    """Check a password for a canonical address: an Identity, None when it is wrong, or the seconds to wait before it is
-    looked at."""
+def _identity(account_id: str, email: str) -> Identity:
     here = parts()
-    now = here.clock()
-    device = cookies.find(cookies.DEVICE)
-    with here.database.reading() as db:
-        credentials = find_credentials(db, email)
-        known = devices.is_known(db, credentials.account_id, device)
-    ticket = throttle.take_sign_in(here.store, email=email, network=peer(), device=device if known else None, now=now)
-    if ticket.wait:
-        here.attempts.step(
-            pending.receipt, Step.throttled, reason="throttled", door="password", email=email, wait=ticket.wait
-        )
-        return ticket.wait
-    try:
-        checked = check_password(credentials, password, here.hasher)
-    except IdpError:  # it was never looked at: too long, or too many are waiting
-        throttle.give_back(here.store, ticket, here.clock())
-        raise
-    here.attempts.step(
-        pending.receipt,
-        Step.password_checked,
-        reason=checked.reason or None,
-        door="password",
-        account_id=checked.account_id,
-        email=email,
-        address=peer(),
-        known_device=known,
-    )
-    if checked.account_id is None:
-        return None
-    throttle.give_back(here.store, ticket, here.clock())
-    if checked.rehashed:
-        with here.database.transaction() as db:
-            store_rehash(db, credentials, checked.rehashed)
     return Identity(
         door="password",
         issuer=here.config.issuer,
-        subject=checked.account_id,
+        subject=account_id,
         email=email,
         email_verified=False,
         name=None,

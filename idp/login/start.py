@@ -1,4 +1,8 @@
-"""``/login``: the first step of every sign-in, the e-mail address. It leads to the right door."""
+"""``/login``: the first step of every sign-in, the e-mail address. It leads to the right door.
+
+What it answers depends on the address's domain, the product and the company's policy, never on whether anybody has an
+account (``routing.py``).
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,11 @@ from flask import Blueprint, Response, g, request
 
 from idp.accounts.identity import canonical_email
 from idp.accounts.remembered import remembered
+from idp.attempts import Step
 from idp.login.journey import find_pending, park, show
 from idp.login.pending import Pending
+from idp.login.routing import Choose, Route, ToConnection
+from idp.login.which_door import door_of, door_of_domain, hinted_connection
 from idp.parts import parts
 from idp.redirects import go
 
@@ -18,36 +25,71 @@ MAX_EMAIL = 320
 
 @bp.get("/login")
 def ask_email() -> Response:
-    """Ask for the e-mail address. Without a pending login the person came by themselves: begin one that ends at /me."""
+    """Ask for the e-mail address. Without a pending login the person came by themselves: begin one that ends at /me.
+
+    What the product knows of the person, or this browser remembers, skips this step.
+    """
     handle = request.args.get("p")
     if not handle:
         g.receipt = parts().attempts.start()
         return go("/login", p=park("me", email=remembered()))
     pending = find_pending(handle)
-    if pending.email and "other" not in request.args and _is_address(pending.email):
-        return go("/login/password", p=handle)  # a hint or a remembered account skips this step
+    if "other" in request.args:
+        return _page(pending, pending.email)
+    hinted = hinted_connection(pending.connection)
+    if hinted:
+        return _lead(pending, ToConnection(hinted))
+    email = _address(pending.email)
+    if email:
+        return _lead(pending, door_of(email, hinted=pending.connection))
+    if pending.domain:
+        way = door_of_domain(pending.domain)
+        if isinstance(way, ToConnection | Choose):
+            return _lead(pending, way)
     return _page(pending, pending.email)
 
 
 @bp.post("/login")
 def take_email() -> Response:
-    """Take the e-mail address and go to its door. The same answer whether or not an account has this address."""
+    """Take the e-mail address and go to its door, or to the other door that was asked for with what is typed so far."""
     handle = request.form.get("p", "")
     username = request.form.get("username", "").strip()[:MAX_EMAIL]
-    if not _is_address(username):
+    if request.form.get("door") == "company":
+        find_pending(handle, email=username)
+        return go("/login/company", p=handle)
+    email = _address(username)
+    if not email:
         return _page(find_pending(handle), username, problem="login.email_malformed", status=400)
-    find_pending(handle, email=username)
-    return go("/login/password", p=handle)
+    pending = find_pending(handle, email=username)
+    return _lead(pending, door_of(email, hinted=pending.connection))
 
 
-def _is_address(text: str) -> bool:
+def _lead(pending: Pending, way: Route | int) -> Response:
+    match way:
+        case ToConnection(connection):
+            parts().attempts.step(pending.receipt, Step.company_routed, connection_id=connection)
+            return go("/login/company/start", p=pending.handle, c=connection)
+        case Choose():
+            return go("/login/company/choose", p=pending.handle)
+        case int(wait):
+            parts().attempts.step(pending.receipt, Step.throttled, reason="throttled", wait=wait)
+            response = _page(pending, pending.email, wait=wait, status=429)
+            response.headers["Retry-After"] = str(wait)
+            return response
+        case _:
+            return go("/login/password", p=pending.handle)
+
+
+def _address(text: str) -> str:
+    """The canonical form of what was typed; "" if it is no address."""
     try:
-        canonical_email(text)
+        return canonical_email(text)
     except ValueError:
-        return False
-    return True
+        return ""
 
 
-def _page(pending: Pending, username: str, *, problem: str | None = None, status: int = 200) -> Response:
-    receipt = pending.receipt if problem else None
-    return show("login/start.html", pending, status, username=username, problem=problem, receipt=receipt)
+def _page(
+    pending: Pending, username: str, *, problem: str | None = None, wait: int | None = None, status: int = 200
+) -> Response:
+    receipt = pending.receipt if problem or wait else None
+    return show("login/start.html", pending, status, username=username, problem=problem, wait=wait, receipt=receipt)

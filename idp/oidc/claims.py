@@ -65,7 +65,7 @@ def id_token_claims(
     """The one standardized ID token (design.md section 5) but for ``sid``, ``at_hash`` and ``nonce``, which belong to a
     session, a token and a request. ``wished``: names of claims about the person that were asked for in it.
 
-    Claims about the person come first, so none replaces ours. Times are seconds since 1970.
+    ``amr`` may be empty. Claims about the person come first, so none replaces ours. Times are seconds since 1970.
     """
     return person_claims(person, (), wished) | {
         "iss": issuer,
@@ -75,7 +75,8 @@ def id_token_claims(
         "iat": int(now),
         "auth_time": auth_time,
         "acr": acr,
-        "amr": list(amr),
+        # absent where a company has not said how its people prove themselves
+        **({"amr": list(amr)} if amr else {}),
     }
 
 

@@ -1,0 +1,149 @@
+"""What happens to accounts when somebody comes from their company: made, taken over, linked, joined. A working.
+
+Whether it may happen is decided in ``linking.decide``; here it is carried out, in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session as Transaction
+
+from idp import audit
+from idp.accounts.identity import Identity, read_address
+from idp.accounts.lifecycle import create_account, end_everything
+from idp.accounts.linking import (
+    Decision,
+    Found,
+    New,
+    Proof,
+    ProveFirst,
+    Refused,
+    Welcome,
+    decide,
+    find_email_owner,
+    find_linked,
+    link,
+    verify_address,
+)
+from idp.accounts.standard_claims import WrongClaim, check_claim
+from idp.companies import add_member, note_arrived, policy_of_company
+from idp.errors import PageError
+from idp.login.arrival import Arrival
+from idp.models import Account, Email, Link, Member, Password
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """That who arrives has just proved an account to be theirs, and how."""
+
+    account_id: str
+    by: Proof
+
+
+def settle(
+    db: Transaction,
+    arrival: Arrival,
+    proved: Proved | None,
+    *,
+    own_issuer: str,
+    now: float,
+    random: Callable[[int], bytes],
+) -> Account | ProveFirst:
+    """Find or make the account of who arrives, and hold its row; or say which one must be proved first.
+
+    :raises PageError: they may not come in.
+    :raises CompanyRefused: likewise, by what the company has decided meanwhile.
+    :raises AddressTaken: somebody was faster, and the transaction is over: ask again in another one; likewise
+        IntegrityError.
+    """
+    decision = decision_about(db, arrival, own_issuer=own_issuer)
+    match decision:
+        case Refused(reason):
+            raise PageError(reason, status=403)
+        case ProveFirst(account_id, proofs):
+            if proved is None or proved.account_id != account_id or proved.by not in proofs:
+                return decision
+            link_proved(db, account_id, arrival, proved.by, now)
+        case New():
+            account_id = _create(db, arrival, now, random)
+            _link(db, account_id, arrival, "company", now)
+        case Found(account_id, prepared):
+            if prepared:
+                _link(db, account_id, arrival, "prepared", now)
+                note_arrived(db, account_id)
+        case _:
+            assert_never(decision)
+    _join(db, account_id, arrival, now)
+    return db.get_one(Account, account_id)
+
+
+def decision_about(db: Transaction, arrival: Arrival, *, own_issuer: str) -> Decision:
+    """The decision about who arrives, as things stand now. The account that it names is held.
+
+    :raises CompanyRefused: ``company_unknown``: the company is gone.
+    """
+    identity = arrival.identity
+    welcome = Welcome(arrival.company_id, policy_of_company(db, arrival.company_id).jit)
+    linked = find_linked(db, identity, own_issuer=own_issuer)
+    owner = find_email_owner(db, identity.email) if identity.email and linked is None else None
+    return decide(identity, linked, owner, own_issuer=own_issuer, welcome=welcome)
+
+
+def link_proved(db: Transaction, account_id: str, arrival: Arrival, by: Proof, now: float) -> None:
+    """Link who arrives to an account that they have proved to be theirs.
+
+    Who proves by mail that an address is theirs which nobody had proved before need not be who made the account: then what
+    was set in it so far is taken out, and whoever is signed in to it is signed out (pre-hijacking, RC-10).
+
+    :raises IntegrityError: see ``linking.link``.
+    """
+    canonical = arrival.identity.email or ""
+    verified_at = db.scalar(
+        select(Email.verified_at).where(Email.account_id == account_id, Email.canonical == canonical)
+    )
+    if by == "mail" and verified_at is None:
+        db.execute(delete(Password).where(Password.account_id == account_id))
+        db.execute(delete(Link).where(Link.account_id == account_id))
+        db.expire_all()
+        end_everything(db, account_id, event=audit.Event.person_reclaimed, actor=f"person:{account_id}", now=now)
+    _link(db, account_id, arrival, by, now)
+
+
+def _link(db: Transaction, account_id: str, arrival: Arrival, by: str, now: float) -> None:
+    proof = {"by": by, "company": arrival.company_id, "connection": arrival.session.connection}
+    link(db, account_id, arrival.identity, proof=proof, now=now)
+    # The company that has proved the domain says whose address it is.
+    verify_address(db, account_id, arrival.identity.email or "", now=now)
+
+
+def _create(db: Transaction, arrival: Arrival, now: float, random: Callable[[int], bytes]) -> str:
+    identity = arrival.identity
+    account = create_account(
+        db,
+        read_address(identity.email or ""),
+        claims=_claims(identity),
+        verified=True,
+        password_hash=None,
+        actor=f"company:{arrival.company_id}",
+        now=now,
+        random=random,
+    )
+    return account.id
+
+
+def _claims(identity: Identity) -> dict[str, Any]:
+    """The name, if it can be one here: a sign-in does not fail for it."""
+    try:
+        return {"name": check_claim("name", identity.name)} if identity.name else {}
+    except WrongClaim:
+        return {}
+
+
+def _join(db: Transaction, account_id: str, arrival: Arrival, now: float) -> None:
+    if db.get(Member, account_id) is None:  # the company vouches by its sign-in, and its policy lets in whom it sends
+        actor = f"company:{arrival.company_id}"
+        add_member(db, arrival.company_id, account_id, "member", actor=actor, now=now, vouched=True)

@@ -1,0 +1,66 @@
+"""Looking at a password, for the standard door and for the page where an old account is proved. A companion.
+
+The same work and the same time for every address, whoever has an account here.
+"""
+
+from __future__ import annotations
+
+from idp import cookies, throttle
+from idp.accounts import devices
+from idp.accounts.passwords import check_password, find_credentials, store_rehash
+from idp.attempts import Step
+from idp.enforcement import queue_right_door
+from idp.errors import IdpError
+from idp.login.own_door import OwnDoor, own_door
+from idp.parts import parts
+from idp.rendering import choose_language
+from idp.visiting import peer
+
+
+def try_password(email: str, password: str, receipt: str, *, signs_in: bool) -> str | int | None:
+    """Look at a password for a canonical address: the account that it opens, None when it opens none, or the seconds to
+    wait before it is looked at.
+
+    ``signs_in``: it is to open the standard door, which a company may have closed to its people: then it opens nothing but
+    to break-glass people, and whoever has the mailbox is told the right door. Else it only proves whose account it is.
+
+    :raises IdpError: it cannot be looked at: too long, or too many are waiting.
+    """
+    here = parts()
+    now = here.clock()
+    device = cookies.find(cookies.DEVICE)
+    with here.database.reading() as db:
+        credentials = find_credentials(db, email)
+        known = devices.is_known(db, credentials.account_id, device)
+        door = own_door(db, email, credentials.account_id) if signs_in else OwnDoor()
+    ticket = throttle.take_sign_in(here.store, email=email, network=peer(), device=device if known else None, now=now)
+    if ticket.wait:
+        here.attempts.step(receipt, Step.throttled, reason="throttled", door="password", email=email, wait=ticket.wait)
+        return ticket.wait
+    try:
+        checked = check_password(credentials, password, here.hasher)
+    except IdpError:  # it was never looked at
+        throttle.give_back(here.store, ticket, here.clock())
+        raise
+    reason = checked.reason or ("" if door.opens else "company_sso_required")
+    here.attempts.step(
+        receipt,
+        Step.password_checked,
+        reason=reason or None,
+        door="password",
+        account_id=checked.account_id,
+        email=email,
+        address=peer(),
+        known_device=known,
+    )
+    if reason:
+        if door.closed_by is not None:
+            with here.database.transaction() as db:
+                language = choose_language()
+                queue_right_door(db, door.closed_by, email, language=language, sealer=here.sealer, now=here.clock())
+        return None
+    throttle.give_back(here.store, ticket, here.clock())
+    if checked.rehashed:
+        with here.database.transaction() as db:
+            store_rehash(db, credentials, checked.rehashed)
+    return checked.account_id
