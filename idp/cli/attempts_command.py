@@ -34,7 +34,7 @@ def show(code: str, as_json: bool) -> None:
     wanted = read_code(code)
     if wanted is None:
         raise OperatorError(f"{code!r} is not a receipt code: eight letters and digits, such as K7QX-2M4P.")
-    with _reading() as db:
+    with reading_receipts() as db:
         attempt = find_attempt(db, wanted)
         if attempt is None:
             raise OperatorError(f"{wanted}: no such receipt. Receipts are kept for 90 days; was it heard rightly?")
@@ -51,7 +51,7 @@ def show(code: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def list_attempts(failed: bool, limit: int, as_json: bool) -> None:
     """List the newest attempts."""
-    with _reading() as db:
+    with reading_receipts() as db:
         attempts = latest_attempts(db, limit, failed=failed)
         if as_json:
             click.echo(json.dumps([_row(attempt) for attempt in attempts], indent=2))
@@ -64,7 +64,7 @@ def list_attempts(failed: bool, limit: int, as_json: bool) -> None:
 
 
 @contextmanager
-def _reading() -> Iterator[Session]:
+def reading_receipts() -> Iterator[Session]:
     """The database, with the steps that still stood in Redis: a caller reads out a code that is seconds old."""
     config = read_config()
     with made_database(config) as database:
@@ -80,7 +80,7 @@ def _reading() -> Iterator[Session]:
 
 
 def _row(attempt: Attempt) -> dict[str, Any]:
-    columns = ("code", "started_at", "last_at", "client_id", "door", "account_id", "outcome", "reason")
+    columns = ("code", "started_at", "last_at", "client_id", "door", "connection_id", "account_id", "outcome", "reason")
     return {name: getattr(attempt, name) for name in columns}
 
 
@@ -94,6 +94,7 @@ def _print(attempt: Attempt, steps: list[AttemptStep]) -> None:
         ("Started", _utc(attempt.started_at)),
         ("Product", attempt.client_id),
         ("Door", attempt.door),
+        ("Connection", attempt.connection_id),
         ("Account", attempt.account_id),
         ("Outcome", attempt.outcome),
     ]

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from idp.cli.company_arguments import AS_JSON, COMPANY, YES, find_company, opened, print_row, sure
+from idp.cli.company_connections_command import connections
 from idp.cli.company_domains_command import domains
 from idp.cli.company_members_command import members
+from idp.cli.company_trying_command import attempts, try_connection
 from idp.cli.taking_effect import bring_to_redis
 from idp.errors import OperatorError
 
@@ -32,6 +34,9 @@ def companies_command() -> None:
 
 companies_command.add_command(domains)
 companies_command.add_command(members)
+companies_command.add_command(connections)
+companies_command.add_command(try_connection)
+companies_command.add_command(attempts)
 
 
 @companies_command.command()

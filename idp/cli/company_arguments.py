@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import secrets
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
     from idp.accounts.identity import Address
     from idp.config import Config
+    from idp.connections import Connections, SamlConnection
     from idp.database import Database
     from idp.models import Account, Company
 
@@ -61,6 +65,38 @@ def find_company(db: Transaction, word: str) -> Company:
     return found[0]
 
 
+def connections_of(config: Config) -> Connections:
+    """The connections, with our keys of them, which ``keys/`` opens."""
+    from idp.connections import Connections
+    from idp.keys import read_lasting_secrets
+    from idp.sealing import Sealer
+
+    secret = read_lasting_secrets(config.keys).derive("connections")
+    return Connections(config.issuer, Sealer(secret, secrets.token_bytes))
+
+
+def find_connection(db: Transaction, config: Config, word: str) -> SamlConnection:
+    """The connection that ``word`` names: its id, or its name.
+
+    :raises OperatorError: none or several.
+    """
+    from sqlalchemy import or_, select
+
+    from idp.models import Company, Connection
+
+    named = select(Connection, Company.name).join(Company, Company.id == Connection.company_id)
+    rows = db.execute(named.where(or_(Connection.id == word, Connection.name == word)).order_by(Connection.id)).all()
+    if len(rows) > 1:
+        several = "\n".join(f"{connection.id}  {connection.name} of {company}" for connection, company in rows)
+        raise OperatorError(f"Several connections are called {word[:100]!r}. Give the id of one:\n{several}")
+    found = connections_of(config).load(db, rows[0][0].id) if rows else None
+    if found is None:
+        raise OperatorError(
+            f"No connection has the id or name {word[:100]!r}. See: idp companies connections list COMPANY"
+        )
+    return found
+
+
 def read_email(text: str) -> Address:
     """:raises OperatorError: not an e-mail address."""
     from idp.accounts.identity import read_address
@@ -82,6 +118,19 @@ def find_person(db: Transaction, email: str) -> Account:
     if account is None:
         raise OperatorError(f"Nobody has the address {email[:320]!r}.")
     return account
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a file that the command line names; ``-`` is standard input.
+
+    :raises OperatorError: it cannot be read.
+    """
+    if str(path) == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise OperatorError(f"{path}: {error.strerror}") from None
 
 
 def sure(question: str, yes: bool) -> None:
