@@ -212,6 +212,7 @@ class Connections:
         contexts: Mapping[str, Any] | None = None,
         hint: str = "none",
         metadata_url: str | None = None,
+        metadata_certificate: str | None = None,
         document: str = "",
         source: str = "form",
         actor: str,
@@ -222,6 +223,7 @@ class Connections:
 
         :param vendor: a preset; it only says which guide fits.
         :param name_id_format: the whole URN; None: the best that the description offers.
+        :param metadata_certificate: as text or PEM; given: the metadata at the address counts only with its signature.
         :param document: the metadata that was read, empty for a form; ``source``: ``url``, ``file`` or ``form``.
         :raises ConnectionRefused: what is described or named is wrong; ``connection_too_many``;
             ``connection_entity_id_taken``: the company has a connection to this identity provider already.
@@ -235,10 +237,9 @@ class Connections:
             "contexts": dict(contexts or {}),
             "hint": hint,
             "metadata_url": metadata_url or None,
+            "metadata_certificate": metadata_certificate or None,
         }
-        check_settings(**settings)
-        if metadata_url:
-            check_address("metadata address", metadata_url, loopback=self._loopback)
+        self._check_settings(settings)
         _hold_company(db, company_id)
         if len(self.of_company(db, company_id)) >= MOST_CONNECTIONS:
             raise ConnectionRefused("connection_too_many", detail=f"{MOST_CONNECTIONS} is the most")
@@ -287,20 +288,19 @@ class Connections:
         """Change a connection; what is not given stays. A tested connection is a draft again, a live one stays live.
 
         :param description: replaces entityID, addresses and all certificates.
-        :param settings: any of ``name vendor name_id_format attributes contexts hint metadata_url`` (None: no address).
+        :param settings: any of ``name vendor name_id_format attributes contexts hint metadata_url`` (None: no address)
+            and ``metadata_certificate`` (None: metadata needs no signature).
         :raises ConnectionRefused: like ``add``; ``connection_entity_id_fixed``: people sign in through it, and another
             identity provider would be other people: add a second connection instead.
         """
-        check_settings(**settings)
-        if settings.get("metadata_url"):
-            check_address("metadata address", settings["metadata_url"], loopback=self._loopback)
+        self._check_settings(settings)
         if description is not None:
             check_description(description, loopback=self._loopback, now=now)
         row = self._hold(db, connection_id)
         changed = sorted(name for name, value in settings.items() if getattr(row, name) != value)
         if "metadata_url" in changed:
             row.metadata_due_at = int(now) if settings["metadata_url"] else None
-            row.metadata_problem = None
+            row.metadata_problem = row.metadata_warned_at = None
         for name in changed:
             setattr(row, name, settings[name])
         if description is not None:
@@ -318,7 +318,7 @@ class Connections:
             self._pin(db, row.id, description.certificates, "person" if source == "form" else "metadata", int(now))
             keep_document(db, row.id, document, source=source, state="taken", changes=differ, now=now)
             changed += differ
-        if set(changed) - {"name", "vendor", "metadata_url"} and row.state == "tested":
+        if set(changed) - {"name", "vendor", "metadata_url", "metadata_certificate"} and row.state == "tested":
             row.state, row.tested_at = "draft", None
         self._record(db, Event.connection_changed, row, actor, now, fields=" ".join(changed), source=source)
         return self._changed(db, row, now)
@@ -335,14 +335,13 @@ class Connections:
     def go_live(self, db: Session, connection_id: str, *, actor: str, now: float) -> SamlConnection:
         """Send people to this connection from now on.
 
-        :raises ConnectionRefused: ``connection_untested``; ``connection_certificate_ended``.
+        :raises ConnectionRefused: ``connection_untested``.
         """
         row = self._hold(db, connection_id)
         if row.state == "live":
             return self._changed(db, row, now)
         if "live" not in MOVES[row.state]:
             raise ConnectionRefused("connection_untested")
-        check_certificates(self._read(db, connection_id).certificates, now)
         row.state = "live"
         self._record(db, Event.connection_live, row, actor, now)
         return self._changed(db, row, now)
@@ -386,10 +385,7 @@ class Connections:
         :param source: ``person`` or ``metadata``.
         :raises ConnectionRefused: ``connection_certificate_…``.
         """
-        try:
-            certificates = read_certificates(given) if isinstance(given, str | bytes) else tuple(given)
-        except CertificateRefused as refused:
-            raise ConnectionRefused(refused.reason, detail=refused.detail) from None
+        certificates = _read(given) if isinstance(given, str | bytes) else tuple(given)
         check_certificates(certificates, now)
         row = self._hold(db, connection_id)
         known = {one.fingerprint for one in self.certificates(db, connection_id)}
@@ -479,6 +475,20 @@ class Connections:
         self._record(db, Event.connection_metadata_dismissed, row, actor, now, metadata=number)
 
     # --- inside ------------------------------------------------------------------------------------------------------------
+
+    def _check_settings(self, settings: dict[str, Any]) -> None:
+        """Check what is set beside the description, and bring the certificate for metadata into its one form."""
+        pasted = settings.get("metadata_certificate")
+        check_settings(**{name: value for name, value in settings.items() if name != "metadata_certificate"})
+        if settings.get("metadata_url"):
+            check_address("metadata address", settings["metadata_url"], loopback=self._loopback)
+        if pasted:
+            found = _read(pasted)
+            if len(found) != 1:
+                raise ConnectionRefused(
+                    "connection_certificate_other", detail=f"{len(found)} certificates, needed is one"
+                )
+            settings["metadata_certificate"] = to_pem(found[0])
 
     def _read(self, db: Session, connection_id: str) -> SamlConnection:
         row = db.get_one(Connection, connection_id)
@@ -623,6 +633,13 @@ def keep_document(
         delete(table).where(table.connection_id == connection_id, table.id < min(kept), table.state != "kept_aside")
     )
     return row
+
+
+def _read(given: str | bytes) -> tuple[x509.Certificate, ...]:
+    try:
+        return read_certificates(given)
+    except CertificateRefused as refused:
+        raise ConnectionRefused(refused.reason, detail=refused.detail) from None
 
 
 def _changed_in(db: Session) -> set[str]:

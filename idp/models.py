@@ -199,6 +199,8 @@ class Connection(Table):
     metadata_read_at: Mapped[int | None] = mapped_column(BigInteger)
     metadata_due_at: Mapped[int | None] = mapped_column(BigInteger)
     metadata_problem: Mapped[str | None] = mapped_column(String(64))  # a code of the reasons table
+    metadata_warned_at: Mapped[int | None] = mapped_column(BigInteger)  # when the contacts were told of the problem
+    metadata_certificate: Mapped[str | None] = mapped_column(Text)  # PEM; set: only metadata that it has signed counts
     tested_at: Mapped[int | None] = mapped_column(BigInteger)
     administrator_signed_in_at: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[int] = mapped_column(BigInteger)

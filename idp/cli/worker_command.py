@@ -47,6 +47,7 @@ def jobs(parts: Parts) -> list[Job]:
     from idp.attempts import drain
     from idp.dns_lookup import txt_lookup
     from idp.domain_proof import check_due
+    from idp.doors.saml_refresh import Reader, warn_of_certificates
     from idp.mail import Mailer
     from idp.oidc.backchannel import Backchannel
     from idp.worker import Job, prune
@@ -54,6 +55,7 @@ def jobs(parts: Parts) -> list[Job]:
     database, store, clients, clock = parts.database, parts.store, parts.clients, parts.clock
     backchannel = Backchannel(parts.config, clients, parts.keys, parts.outgoing, parts.random, clock)
     lookup = txt_lookup(parts.config.dns_server)
+    reader = Reader(database, parts.connections, parts.outgoing, parts.sealer, clock, parts.config.on_loopback)
     work = [
         Job("revocations", lambda: apply_revocations(database, store, clients, clock()) > 0),
         Job("attempts", lambda: drain(store, database) > 0),
@@ -64,6 +66,8 @@ def jobs(parts: Parts) -> list[Job]:
             every=60.0,
             threads=4,  # somebody's slow name servers hold up one of them
         ),
+        Job("metadata", reader.refresh_due, every=30.0, threads=4),  # as for domains
+        Job("certificates", lambda: warn_of_certificates(database, parts.sealer, clock()), every=3600.0),
         Job("prune", lambda: prune(database, clock()), every=3600.0),
     ]
     if parts.config.smtp:

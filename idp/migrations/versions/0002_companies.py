@@ -78,6 +78,8 @@ def upgrade() -> None:
         sa.Column("metadata_read_at", sa.BigInteger(), nullable=True),
         sa.Column("metadata_due_at", sa.BigInteger(), nullable=True),
         sa.Column("metadata_problem", sa.String(length=64), nullable=True),
+        sa.Column("metadata_warned_at", sa.BigInteger(), nullable=True),
+        sa.Column("metadata_certificate", sa.Text(), nullable=True),
         sa.Column("tested_at", sa.BigInteger(), nullable=True),
         sa.Column("administrator_signed_in_at", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
