@@ -96,8 +96,7 @@ def read_assertion(verified: VerifiedBytes) -> ReadAssertion:
         (f"{{{DS}}}Signature", 0, 1),  # its own, where its Response was signed too
         (_saml("Subject"), 1, 1),
         (_saml("Conditions"), 0, 1),
-        (_saml("AuthnStatement"), 1, 1),
-        (_saml("AttributeStatement"), 0, 20),
+        *_in_the_order_of(root, (_saml("AuthnStatement"), 1, 1), (_saml("AttributeStatement"), 0, 1)),
     )
     name_id, confirmations = _read_subject(parts[_saml("Subject")][0])
     not_before, until, audiences, unknown = _read_conditions(parts[_saml("Conditions")])
@@ -130,6 +129,12 @@ def read_assertion(verified: VerifiedBytes) -> ReadAssertion:
         audiences=audiences,
         unknown_conditions=unknown,
     )
+
+
+def _in_the_order_of(root: _Element, *statements: tuple[str, int, int]) -> list[tuple[str, int, int]]:
+    """Statements as they stand: the schema leaves their order free, and products differ."""
+    order = [str(child.tag) for child in root]
+    return sorted(statements, key=lambda one: order.index(one[0]) if one[0] in order else 0)
 
 
 def _read_subject(subject: _Element) -> tuple[_Element | None, tuple[Confirmation, ...]]:

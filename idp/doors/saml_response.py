@@ -155,7 +155,7 @@ def examine(
             _check_status(looked, status, message, inside)
             verified_id = None if response is None else envelope.get("InResponseTo")
             return Examination(tuple(looked.checks), status=status, in_response_to=verified_id)
-        assertion = _verified_assertion(looked, inside, envelope, response, connection)
+        assertion = _verified_assertion(looked, inside, response, connection)
         if assertion is None:
             return Examination(tuple(looked.checks), status=status)
         step = "assertion"
@@ -236,11 +236,7 @@ _NOWHERE = {
 
 
 def _verified_assertion(
-    looked: Looked,
-    inside: _Element,
-    envelope: _Element,
-    response: VerifiedBytes | None,
-    connection: SamlConnection,
+    looked: Looked, inside: _Element, response: VerifiedBytes | None, connection: SamlConnection
 ) -> VerifiedBytes | None:
     """The bytes of the assertion that a pinned key has signed, or whose Response it has; None when there are none.
 
@@ -263,12 +259,9 @@ def _verified_assertion(
                 assertion = verify(inner, connection.certificates)
                 looked.at(step, True, reason="", expected="a signature that holds", received="of the Assertion")
             return assertion
-        found = envelope.find(ASSERTION)
-        if found is None:
-            raise SamlRefused("saml_structure_wrong", "one Assertion", "none")
-        if found.find(SIGNATURE) is not None:
+        if inside.find(SIGNATURE) is not None:
             signed = "of the Assertion" if response is None else "of both"
-            assertion = verify(found, connection.certificates)
+            assertion = verify(inside, connection.certificates)
         elif response is not None:
             assertion = response.child(ASSERTION)
         else:

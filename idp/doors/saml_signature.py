@@ -1,6 +1,6 @@
 """XML Signatures of identity providers, verified in process with the certificates that are pinned for a connection.
 
-The only place that makes VerifiedBytes: the canonical bytes over which a signature was verified. Whatever is believed of a
+The only place that makes VerifiedBytes: the canonical bytes over which a signature was verified, and parts of them. Whatever is believed of a
 message is read from them, so no trick with elements around, beside or within what was signed (signature wrapping) can
 matter. KeyInfo of a message is never believed: it only helps to explain why no pinned certificate fits.
 
@@ -81,13 +81,13 @@ _SEAL = object()
 
 @dataclass(frozen=True)
 class VerifiedBytes:
-    """What a pinned key has signed, in canonical form. Nobody but this file can make one.
+    """What a pinned key has signed. Nobody but this file can make one.
 
-    :ivar canonical: exclusive C14N of an element without its own Signature.
+    :ivar octets: an element: the exclusive C14N that was signed, without its own Signature; or what it held encrypted.
     :ivar certificate: the pinned one whose key verified it.
     """
 
-    canonical: bytes
+    octets: bytes
     certificate: x509.Certificate
     seal: InitVar[object]
 
@@ -96,11 +96,11 @@ class VerifiedBytes:
             raise TypeError("verified bytes come from verify() only")
 
     def __repr__(self) -> str:
-        return f"VerifiedBytes({len(self.canonical)} bytes)"  # never what a person's assertion says
+        return f"VerifiedBytes({len(self.octets)} bytes)"  # never what a person's assertion says
 
     def root(self) -> _Element:
         """These bytes, read anew."""
-        return parse(self.canonical)
+        return parse(self.octets)
 
     def child(self, tag: str) -> VerifiedBytes:
         """The one child of this kind: it is as verified as its parent.
@@ -115,18 +115,19 @@ class VerifiedBytes:
         return VerifiedBytes(canonical(found), self.certificate, _SEAL)
 
     def opened(self, tag: str, keys: Sequence[SpKey]) -> VerifiedBytes:
-        """What is encrypted for us in the one child of this kind.
+        """What is encrypted for us in the one child of this kind, as it was encrypted.
 
         :raises SamlRefused: it cannot be opened; see ``saml_decryption.decrypt``.
         """
         found = only(self.root(), tag)
         if found is None:
             raise SamlRefused("saml_structure_wrong", f"one {local(tag)}", "none")
-        plain = decrypt(found, keys)
+        opened = VerifiedBytes(decrypt(found, keys), self.certificate, _SEAL)
         try:
-            return VerifiedBytes(canonical(parse(plain)), self.certificate, _SEAL)
+            opened.root()
         except SamlRefused:  # as if no key had fitted: no oracle
             raise SamlRefused("saml_decryption_failed", "a document encrypted for us", "none") from None
+        return opened
 
 
 def verify_enveloped(encoded: bytes | str, certificates: Sequence[x509.Certificate]) -> VerifiedBytes:
@@ -167,7 +168,7 @@ def verify_query(query: str, name: str, certificates: Sequence[x509.Certificate]
 
 
 def verify(parent: _Element, certificates: Sequence[x509.Certificate]) -> VerifiedBytes:
-    """The bytes over which the Signature of this very element was verified. The Signature is taken out of the tree.
+    """The bytes over which the Signature of this very element was verified.
 
     :param parent: an element of a tree that ``parse`` made.
     :raises SamlRefused: it has no Signature at its place, or not exactly one, or one that does not hold.
@@ -197,8 +198,7 @@ def verify(parent: _Element, certificates: Sequence[x509.Certificate]) -> Verifi
     identifier = parent.get("ID", "")
     if not _ID.fullmatch(identifier) or reading.uri != f"#{identifier}":
         raise SamlRefused("saml_structure_wrong", "a signature of the element that it stands in", "of another element")
-    _take_out(signature)
-    content = canonical(parent, reading.prefixes)
+    content = _canonical_without(parent, signature, reading.prefixes)
     if not hmac.compare_digest(_DIGESTS[reading.digest](content).digest(), reading.value):
         raise SamlRefused("saml_signature_wrong", "what was signed", "something that was changed after it was signed")
     return VerifiedBytes(content, certificate, _SEAL)
@@ -315,16 +315,26 @@ def _shown_key(parts: dict[str, list[_Element]]) -> str:
     return ""
 
 
-def _take_out(signature: _Element) -> None:
-    """The enveloped-signature transform (section 6.6.4): the Signature goes, the text after it stays."""
-    parent, before = signature.getparent(), signature.getprevious()
-    if parent is None:
-        raise SamlRefused("saml_structure_wrong", "a signature within an element", "one by itself")
+def _canonical_without(parent: _Element, signature: _Element, prefixes: tuple[str, ...]) -> bytes:
+    """The canonical form after the enveloped-signature transform (section 6.6.4): the Signature goes, the text after it stays."""
+    place, tail = parent.index(signature), signature.tail
+    before = signature.getprevious()
+    kept = parent.text if before is None else before.tail
+    joined = (kept or "") + (tail or "")
     if before is None:
-        parent.text = (parent.text or "") + (signature.tail or "")
+        parent.text = joined
     else:
-        before.tail = (before.tail or "") + (signature.tail or "")
+        before.tail = joined
     parent.remove(signature)
+    try:
+        return canonical(parent, prefixes)
+    finally:  # other signatures in the tree may cover this one
+        if before is None:
+            parent.text = kept
+        else:
+            before.tail = kept
+        signature.tail = tail
+        parent.insert(place, signature)
 
 
 def _weak(expected: str, received: str) -> SamlRefused:
