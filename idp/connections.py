@@ -460,9 +460,16 @@ class Connections:
         :raises ConnectionRefused: ``connection_metadata_unknown``: no longer kept aside; like ``change``.
         """
         kept = self._held_aside(db, number)
-        taken = self.change(db, kept.connection_id, description=description, source=kept.source, actor=actor, now=now)
-        kept.state = "taken"
-        return taken
+        db.delete(kept)  # kept anew as what was taken
+        return self.change(
+            db,
+            kept.connection_id,
+            description=description,
+            document=kept.document,
+            source=kept.source,
+            actor=actor,
+            now=now,
+        )
 
     def dismiss_kept_aside(self, db: Session, number: int, *, actor: str, now: float) -> None:
         """A person does not want metadata that was kept aside; the same changes are not told again.

@@ -156,7 +156,9 @@ def description_from_form(
         certificates = read_certificates(certificate)
     except CertificateRefused as refused:
         raise ConnectionRefused(refused.reason, detail=refused.detail) from None
-    check_settings(name_id_format=name_id_format, attributes=email_attribute and {"email": email_attribute.strip()})
+    check_settings(
+        name_id_format=name_id_format, attributes={"email": email_attribute.strip()} if email_attribute.strip() else {}
+    )
     description = Description(
         entity_id=entity_id.strip(),
         sso_url=sso_url.strip(),
@@ -195,25 +197,34 @@ def _plain(value: object, longest: int) -> bool:
     return isinstance(value, str) and 0 < len(value) <= longest and value.isprintable() and value.strip() == value
 
 
-def _are_attributes(value: Any) -> bool:
-    return not value or all(name in ATTRIBUTES and _plain(one, LONGEST_ATTRIBUTE) for name, one in value.items())
+def _are_attributes(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        name in ATTRIBUTES and _plain(one, LONGEST_ATTRIBUTE) for name, one in value.items()
+    )
 
 
-def _are_contexts(value: Any) -> bool:
-    return len(value) <= MOST_CONTEXTS and all(
+def _are_contexts(value: object) -> bool:
+    return isinstance(value, dict) and len(value) <= MOST_CONTEXTS and all(map(_is_context, value, value.values()))
+
+
+def _is_context(name: object, meant: object) -> bool:
+    if not isinstance(meant, dict) or not set(meant) <= {"acr", "amr"}:
+        return False
+    amr = meant.get("amr", [])
+    return (
         _plain(name, LONGEST_ATTRIBUTE)
-        and set(meant) <= {"acr", "amr"}
         and _plain(meant.get("acr", "-"), 64)
-        and all(_plain(method, 16) for method in meant.get("amr", []))
-        for name, meant in value.items()
+        and isinstance(amr, list)
+        and len(amr) <= MOST_CONTEXTS
+        and all(_plain(method, 16) for method in amr)
     )
 
 
 _FIELDS: dict[str, Callable[[Any], bool]] = {
     "name": lambda value: _plain(value, LONGEST_NAME),
-    "vendor": lambda value: bool(_VENDOR.match(value)),
+    "vendor": lambda value: isinstance(value, str) and bool(_VENDOR.match(value)),
     "attributes": _are_attributes,
     "contexts": _are_contexts,
     "hint": lambda value: value in HINTS,
-    "metadata_url": lambda value: value is None or len(value) <= 2000,
+    "metadata_url": lambda value: value is None or isinstance(value, str),
 }

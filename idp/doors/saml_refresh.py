@@ -16,11 +16,10 @@ from sqlalchemy import CursorResult, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from idp import audit
-from idp.certificates import MOST_CERTIFICATES, check_key, fingerprint, read_certificates
+from idp.certificates import MOST_CERTIFICATES, check_key, ends, fingerprint, read_certificates
 from idp.companies import contacts
 from idp.connections import (
     METADATA_EVERY,
-    ConnectionRefused,
     Connections,
     Description,
     SamlConnection,
@@ -71,7 +70,9 @@ class Reader:
         document = b""
         try:
             document = fetch_metadata(self.outgoing, url)
-            found: Description | MetadataRefused = self.read(document, signed_by)
+            pinned = read_certificates(signed_by)[0] if signed_by else None
+            found: Description | MetadataRefused
+            found = read_metadata(document, self.clock(), loopback=self.loopback, signed_by=pinned)
         except MetadataRefused as refused:
             found = refused
         with self.database.transaction() as db:
@@ -84,26 +85,6 @@ class Reader:
             else:
                 self._note_problem(db, row, found)
         return True
-
-    def read(self, document: bytes, signed_by: str | None) -> Description:
-        """What a document says. ``signed_by``: the pinned certificate in PEM, if there is one.
-
-        :raises MetadataRefused: what is wrong with it.
-        """
-        pinned = read_certificates(signed_by)[0] if signed_by else None
-        return read_metadata(document, self.clock(), loopback=self.loopback, signed_by=pinned)
-
-    def take_kept_aside(self, db: Session, number: int, *, actor: str) -> SamlConnection:
-        """A person agrees to metadata that was kept aside: all that it says counts from now on, and nothing else.
-
-        :raises ConnectionRefused: ``connection_metadata_unknown``; it is not acceptable any more, such as too old.
-        """
-        kept = db.get(ConnectionMetadata, number)
-        if kept is None:
-            raise ConnectionRefused("connection_metadata_unknown")
-        signed_by = db.get_one(Connection, kept.connection_id).metadata_certificate
-        description = self.read(kept.document.encode(), signed_by)
-        return self.connections.take_kept_aside(db, number, description, actor=actor, now=self.clock())
 
     # --- inside --------------------------------------------------------------------------------------------------------
 
@@ -129,7 +110,7 @@ class Reader:
         db.flush()
         connection = self.connections.load(db, row.id)
         assert connection is not None
-        new = acceptable(connection, description)
+        new = acceptable(connection, description, now)
         if new:
             changes = {"certificates": {"was": [], "is": sorted(map(fingerprint, new))}}
             keep_document(db, row.id, document, source="url", state="taken", changes=changes, now=now)
@@ -190,16 +171,16 @@ class Reader:
             row.metadata_warned_at = int(now)
 
 
-def acceptable(connection: SamlConnection, description: Description) -> Sequence[x509.Certificate]:
+def acceptable(connection: SamlConnection, description: Description, now: float) -> Sequence[x509.Certificate]:
     """The certificates of a document that may be taken without a person: added beside one that counts, by the same identity
-    provider, no weaker than the weakest that counts."""
+    provider, no weaker than the weakest that counts, and not ended."""
     known = {fingerprint(one) for one in connection.certificates}
     new = [one for one in description.certificates if fingerprint(one) not in known]
     same = set(differences(connection, description)) <= {"certificates"}
     beside = len(new) < len(description.certificates)
     weakest = min(map(check_key, connection.certificates), default=0)
-    strong = all(check_key(one) >= weakest for one in new)
-    return new if same and beside and strong and len(known) + len(new) <= MOST_CERTIFICATES else []
+    good = all(check_key(one) >= weakest and ends(one) > now for one in new)
+    return new if same and beside and good and len(known) + len(new) <= MOST_CERTIFICATES else []
 
 
 def warn_of_certificates(database: Database, sealer: Sealer, now: float) -> bool:
