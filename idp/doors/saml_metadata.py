@@ -175,7 +175,7 @@ def _verified(root: _Element, signed_by: x509.Certificate) -> _Element:
     if root.find(SIGNATURE) is None:
         raise MetadataRefused("saml_metadata_unsigned")
     try:
-        return _parse(verify(root, [signed_by]).canonical)
+        return _parse(verify(root, [signed_by]).octets)
     except SamlRefused as refused:
         raise MetadataRefused("saml_metadata_signature_wrong", detail=refused.detail) from None
 
