@@ -91,7 +91,7 @@ def _audit_events() -> str:
         "Audit events",
         "Who did what to whom, in the table `audit_events`, written in the transaction of the act itself (acts on keys and on "
         "clients.yaml: right after it). Each row has the time `at` (seconds since 1970), the `event`, the `actor` "
-        "(`person:<account id>`, `operator:<unix user>` or `system`), the `account_id` that it happened to, and further `facts`.",
+        "(`person:<account id>`, `operator:<unix user>`, `connection:<id>`: a company's identity provider, or `system`), the `account_id` that it happened to, and further `facts`.",
         _table(("Event", "What happened"), rows),
     )
 

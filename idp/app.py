@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 from idp import health, language_switch, security_headers
 from idp.accounts import profile
 from idp.attempts import Step
-from idp.doors import company, password
+from idp.doors import company, company_logout, password
 from idp.errors import IdpError, PageError
 from idp.login import consent, link, start
 from idp.machine import wsgi_request
@@ -22,7 +22,7 @@ from idp.rendering import error_page, prepare
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-PAGES = (authorize, start, password, company, link, consent, logout, profile, language_switch, health)
+PAGES = (authorize, start, password, company, link, company_logout, consent, logout, profile, language_switch, health)
 
 MAX_FORM = 64 * 1024  # bytes: the largest form of ours is far smaller
 

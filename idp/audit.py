@@ -146,7 +146,7 @@ def record(
     """Write one event into the caller's transaction.
 
     :param now: seconds since 1970.
-    :param actor: ``person:<account id>``, ``operator:<unix user>`` or ``system``.
+    :param actor: ``person:<account id>``, ``operator:<unix user>``, ``connection:<id>`` or ``system``.
     :param account_id: whom it happened to.
     :param facts: what else is worth keeping; never a secret.
     """

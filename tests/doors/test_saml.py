@@ -38,8 +38,8 @@ from idp.doors.saml import (
     logout_response,
     sp_metadata,
 )
-from tests.acme import connection_to, sp_key
 from tests.fakes.company_idp import CompanyIdp
+from tests.saml_parties import connection_to, sp_key
 
 NOW = 1_795_000_000.7
 NAMES = {
@@ -54,7 +54,7 @@ MFA = "https://refeds.org/profile/mfa"
 
 @pytest.fixture
 def acme() -> SamlConnection:
-    return connection_to(CompanyIdp())
+    return connection_to(CompanyIdp(), hint="none")
 
 
 def verify_query(url: str, certificate: x509.Certificate) -> None:
@@ -211,7 +211,7 @@ def test_s_16_a_posted_message_carries_its_signature_behind_its_issuer(acme: Sam
     assert verify_xml(document, connection.keys[0].certificate).get("ID") == ID
     with pytest.raises(InvalidXmlSignature):
         verify_xml(
-            document.replace(b"login.example/saml/acme1/metadata", b"evil.example"), connection.keys[0].certificate
+            document.replace(b"login.example/saml/acme0001/metadata", b"evil.example"), connection.keys[0].certificate
         )
 
 
@@ -239,7 +239,9 @@ def made(kind: str, connection: SamlConnection) -> Redirect | PostForm:
 def test_sa_40_a_thousand_parallel_requests_of_two_companies_are_signed_by_the_right_key() -> None:
     """S-17: pysaml2 keeps one signer for the whole process, and its key is that of whoever came last."""
     parties = [
-        connection_to(CompanyIdp(f"https://idp.{name}.example/saml"), name, sso_binding=binding)
+        connection_to(
+            CompanyIdp(f"https://idp.{name}.example/saml"), id=name, keys=(sp_key(name),), sso_binding=binding
+        )
         for name in ("acme", "globex")
         for binding in ("redirect", "post")
     ]
