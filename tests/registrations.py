@@ -32,6 +32,8 @@ clients:
     first_party: false
     subject_type: pairwise
     redirect_uris: [https://rp2.example/cb]
+    client_uri: https://rp2.example/
+    initiate_login_uri: https://rp2.example/login?from=elsewhere
     post_logout_redirect_uris: [https://rp2.example/bye]
     secrets: ["${{C2_SECRET}}"]
     scopes: [openid, profile, email, offline_access]

@@ -8,6 +8,8 @@ left, is it the first time, whose account is it.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from flask import Blueprint, Response, abort, g, request
 
 from idp import cookies, csrf, throttle
@@ -23,7 +25,7 @@ from idp.doors.saml_assertion import Assertion
 from idp.doors.saml_requests import Answered, Trip
 from idp.doors.saml_response import Check, SentRequest, examine
 from idp.doors.to_company import send, send_from_page
-from idp.errors import PageError
+from idp.errors import IdpError, PageError
 from idp.login.arrival import Arrival
 from idp.login.finish import finish
 from idp.login.journey import find_pending, park, show
@@ -183,6 +185,9 @@ def take_response(connection_id: str) -> Response:
         return trip.sent if trip is not None else None
 
     examined = examine(encoded, connection, request_of, here.clock())
+    believed = examined.assertion if trips else None
+    if not trips and examined.claimed:
+        request_of(examined.claimed)  # it was refused before that, but its sender tells whom it should be told
     if not trips:
         return _nobody_asked(connection, examined.checks, unsolicited=examined.unsolicited)
     trip = trips[0]
@@ -191,7 +196,7 @@ def take_response(connection_id: str) -> Response:
         handle = saml_requests.park(here.store, connection.id, answered, now=here.clock(), random=here.random)
         return go("/login/company/try/result", c=connection.id, r=handle)
     here.attempts.step(trip.receipt, Step.response_received, door="company", connection_id=connection.id)
-    answered = _answered(connection, trip, examined.assertion, examined.checks)
+    answered = _answered(connection, trip, believed, examined.checks)
     handle = saml_requests.park(here.store, connection.id, answered, now=here.clock(), random=here.random)
     return go("/login/company/return", c=connection.id, r=handle)
 
@@ -269,10 +274,11 @@ def begin_again() -> Response:
     return go("/login/company/start", p=handle, c=connection.id)
 
 
-def _noted(error: PageError, receipt: str, connection: SamlConnection) -> PageError:
-    parts().attempts.step(
-        receipt, Step.response_refused, reason=error.reason, door="company", connection_id=connection.id
-    )
+Failure = TypeVar("Failure", bound=IdpError)
+
+
+def _noted(error: Failure, receipt: str, connection: SamlConnection, step: Step = Step.response_refused) -> Failure:
+    parts().attempts.step(receipt, step, reason=error.reason, door="company", connection_id=connection.id)
     return error
 
 
@@ -318,7 +324,10 @@ def _enter(pending: Pending, connection: SamlConnection, answered: Answered) -> 
     if outcome != "taken":
         raise _noted(PageError(_OUTCOMES[outcome]), pending.receipt, connection)
     here.attempts.step(pending.receipt, Step.company_identified, door="company", connection_id=connection.id)
-    return finish(pending, answered.arrival.identity, kept=False, arrival=answered.arrival)
+    try:
+        return finish(pending, answered.arrival.identity, kept=False, arrival=answered.arrival)
+    except (PageError, CompanyRefused) as error:
+        raise _noted(error, pending.receipt, connection, Step.account_decision) from None
 
 
 # --- what identity providers read --------------------------------------------------------------------------------------------

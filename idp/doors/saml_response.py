@@ -85,6 +85,8 @@ class Examination:
     :ivar unsolicited: genuine, but it answers no request of ours: the sign-in is to begin anew, here.
     :ivar status: the status codes that were sent, the outer one first, without their common prefix.
     :ivar in_response_to: the request that it answers, from verified bytes only.
+    :ivar claimed: the request that it says it answers, whoever says so: only to find whom to tell that it was refused. Many
+        identity providers do not sign their refusals.
     """
 
     checks: tuple[Check, ...]
@@ -93,6 +95,7 @@ class Examination:
     unsolicited: bool = False
     status: tuple[str, ...] = ()
     in_response_to: str | None = None
+    claimed: str | None = None
 
     @property
     def reason(self) -> str:
@@ -135,12 +138,14 @@ def examine(
     looked = Looked()
     step = "document"
     status: tuple[str, ...] = ()
+    claimed: str | None = None
     try:
         document = decode(encoded)
         root = parse(document)
         looked.at(step, True, reason="", expected="small, plain XML", received=f"{len(document)} bytes")
         step = "message"
         _check_message(root)
+        claimed = root.get("InResponseTo")
         looked.at(step, True, reason="", expected="Response 2.0", received="Response 2.0")
         step = "structure"
         inside = _check_structure(root)
@@ -154,15 +159,15 @@ def examine(
                 looked.at(step, True, reason="", expected="a signature", received="of the Response")
             _check_status(looked, status, message, inside)
             verified_id = None if response is None else envelope.get("InResponseTo")
-            return Examination(tuple(looked.checks), status=status, in_response_to=verified_id)
+            return Examination(tuple(looked.checks), status=status, in_response_to=verified_id, claimed=claimed)
         assertion = _verified_assertion(looked, inside, response, connection)
         if assertion is None:
-            return Examination(tuple(looked.checks), status=status)
+            return Examination(tuple(looked.checks), status=status, claimed=claimed)
         step = "assertion"
         read = read_assertion(assertion)
     except SamlRefused as refused:
         looked.refused(step, refused)
-        return Examination(tuple(looked.checks), status=status)
+        return Examination(tuple(looked.checks), status=status, claimed=claimed)
     _check_status(looked, status, message, inside)
     request = _check_request(looked, envelope, read.assertion, connection, request_of)
     _check_parties(looked, envelope, read, connection)
@@ -176,6 +181,7 @@ def examine(
         unsolicited=answers == {None},
         status=status,
         in_response_to=read.assertion.in_response_to,
+        claimed=claimed,
     )
 
 
