@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 
 from idp import health, language_switch, security_headers
 from idp.accounts import profile
+from idp.admin import company_try
 from idp.attempts import Step
 from idp.doors import company, company_logout, password
 from idp.errors import IdpError, PageError
@@ -22,7 +23,10 @@ from idp.rendering import error_page, prepare
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-PAGES = (authorize, start, password, company, link, company_logout, consent, logout, profile, language_switch, health)
+PAGES = (
+    *(authorize, start, password, company, link, company_logout, consent, logout, profile),
+    *(company_try, language_switch, health),
+)
 
 MAX_FORM = 64 * 1024  # bytes: the largest form of ours is far smaller
 

@@ -62,6 +62,7 @@ class Step(StrEnum):
     response_refused = auto()  # the first check that failed
     response_checked = auto()  # each further one that failed; none for those that held
     company_identified = auto()
+    connection_tested = auto()  # a test trip: every check held, and nobody was signed in
     password_checked = auto()
     throttled = auto()
     account_decision = auto()
@@ -82,6 +83,7 @@ class Step(StrEnum):
 
 _ENDS = {  # what an attempt has become by a step without a reason
     Step.session_opened: "done",
+    Step.connection_tested: "done",
     Step.code_issued: "done",
     Step.token_issued: "done",
     Step.token_refreshed: "done",

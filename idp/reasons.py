@@ -418,6 +418,11 @@ _TABLE = (
         "person",
         "The request that this response answers is older than 15 minutes, or was answered already (the Back button).",
     ),
+    Reason(
+        "connection_trial_over",
+        "company",
+        "The address of a test trip is older than an hour, was used first in another browser, or its result was shown before.",
+    ),
     Reason("saml_response_repeated", "company", "The assertion has signed somebody in before; each counts once."),
     Reason(
         "saml_unsolicited_again",

@@ -49,6 +49,30 @@ def _product(x: Text, name: str, uri: str | None, seconds: int, allowed: str | N
     return {"name": x(name), "client_uri": uri and x(uri), "last_at": NOW - seconds, "allowed": allowed and x(allowed)}
 
 
+def _trial(x: Text, *checks: SimpleNamespace, ok: bool, outcome: str, reason: str = "") -> dict[str, Any]:
+    told = SimpleNamespace(
+        name=x("GoToWebinar"),
+        id_token={"iss": x("https://login.example"), "aud": x("gotowebinar"), "amr": [x("pwd")], "sid": None},
+        userinfo={"sub": None, "email": x("a•••e@acme.example"), "email_verified": True},
+    )
+    attributes = (
+        SimpleNamespace(name=x("firstName"), used_for="given_name", values=(x("A•••"),)),
+        SimpleNamespace(name=x("groups"), used_for="", values=(x("E•••"), x("S•••"))),
+    )
+    report = SimpleNamespace(
+        checks=checks, ok=ok, held=ok, reason=reason, name_id=x("a•••e@acme.example"), attributes=attributes,
+        name_id_format=x("urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"),
+        outcome=SimpleNamespace(decision=outcome) if outcome else None, told=(told,) if outcome else (),
+    )  # fmt: skip
+    menu = x("Okta Admin Console › Applications") if reason else ""
+    names = {"p": x("p1"), "connection": x("Acme’s Okta"), "company": x("Acme"), "receipt": x(RECEIPT)}
+    return names | {"report": report, "menu": menu}
+
+
+def _check(x: Text, name: str, expected: str, received: str, reason: str = "") -> SimpleNamespace:
+    return SimpleNamespace(name=name, ok=not reason, expected=x(expected), received=x(received), reason=reason)
+
+
 SCOPES = ("openid", "profile", "email", "address", "phone", "company", "offline_access")
 
 # name → (template, values made with a text function)
@@ -67,6 +91,25 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     "password-wait": (
         "login/password.html",
         lambda x: _login(x, client=_bare_client(x), receipt=x(RECEIPT), wait=75, keep=False),
+    ),
+    "try-start": (
+        "admin/try_start.html",
+        lambda x: {"p": x("p1"), "connection": x("Acme’s Okta"), "company": x("Acme")},
+    ),
+    "try-worked": (
+        "admin/try_result.html",
+        lambda x: _trial(x, _check(x, "signature", "a signature", "of the Response"), ok=True, outcome="new"),
+    ),
+    "try-failed": (
+        "admin/try_result.html",
+        lambda x: _trial(
+            x,
+            _check(x, "signature", "a signature", "of the Response"),
+            _check(x, "audience", "https://login.example/saml/a1/metadata", "https://wrong", "saml_audience_wrong"),
+            ok=False,
+            outcome="",
+            reason="saml_audience_wrong",
+        ),
     ),
     "consent": (
         "login/consent.html",

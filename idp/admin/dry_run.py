@@ -33,8 +33,6 @@ from idp.models import Account
 from idp.oidc.claims import id_token_claims, person_claims, subject
 
 MOST_ATTRIBUTES = 50
-# What a sign-in would make and a dry run does not, in the words of the report.
-LATER = "(made at the sign-in)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a product would be told: the claims of its ID token, which nobody signs here, and of its userinfo answer."""
+    """What a product would be told: the claims of its ID token, which nobody signs here, and of its userinfo answer.
+
+    None stands for what only a sign-in would make.
+    """
 
     client_id: str
     name: str
@@ -92,10 +93,14 @@ class Report:
     told: tuple[Told, ...]
 
     @property
+    def held(self) -> bool:
+        """Whether every check did: the connection works, whatever becomes of this person's account."""
+        return bool(self.checks) and all(check.ok for check in self.checks)
+
+    @property
     def ok(self) -> bool:
         """Whether a sign-in would succeed, if perhaps after a proof."""
-        held = all(check.ok for check in self.checks)
-        return held and self.outcome is not None and self.outcome.decision != "refused"
+        return self.held and self.outcome is not None and self.outcome.decision != "refused"
 
     @property
     def reason(self) -> str:
@@ -225,14 +230,23 @@ def _arrive(
     person = snapshot(account)
     told = []
     for client in clients:
-        sub = LATER if outcome.decision == "new" else subject(client, account.id, account.sub, subjects_secret)
+        sub = subject(client, account.id, account.sub, subjects_secret)
         claims = id_token_claims(
-            client, issuer=issuer, sub=sub, auth_time=identity.at, acr=identity.acr, amr=identity.methods, person=person,
-            wished={}, now=now,
-        )  # fmt: skip
-        claims |= {"sid": LATER, "at_hash": LATER}
+            client,
+            issuer=issuer,
+            sub=sub,
+            auth_time=identity.at,
+            acr=identity.acr,
+            amr=identity.methods,
+            person=person,
+            wished={},
+            now=now,
+        )
         userinfo = {"sub": sub, **person_claims(person, client.scopes, {})}
-        told.append(Told(client.client_id, client.name, claims, userinfo))
+        later = {"sid": None, "at_hash": None}
+        if outcome.decision == "new":
+            later["sub"] = userinfo["sub"] = None
+        told.append(Told(client.client_id, client.name, claims | later, userinfo))
     return outcome, tuple(told)
 
 

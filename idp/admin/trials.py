@@ -16,7 +16,7 @@ LIFETIME = 3600  # seconds
 
 
 def make_trial(store: RedisStore, connection_id: str, *, now: float, random: Callable[[int], bytes]) -> str:
-    """Let somebody try a connection; return the secret of the address ``/login/company/try?t=…``."""
+    """Let somebody try a connection; return the secret of the address ``/login/company/try?p=…``."""
     secret = base64.urlsafe_b64encode(random(24)).decode()
     record = json.dumps({"connection": connection_id, "expires": int(now) + LIFETIME})
     store.command("SET", _key(secret), record, "EX", LIFETIME)

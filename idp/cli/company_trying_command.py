@@ -98,7 +98,7 @@ def _print_address(config: Config, found: SamlConnection, as_json: bool) -> None
     now = time.time()
     with connect(config) as store:
         secret = make_trial(store, found.id, now=now, random=secrets.token_bytes)
-    address = f"{config.issuer}/login/company/try?t={secret}"
+    address = f"{config.issuer}/login/company/try?p={secret}"
     if as_json:
         click.echo(json.dumps({"address": address, "expires_at": int(now) + LIFETIME}, indent=2))
         return
