@@ -28,21 +28,25 @@ class Person:
         self.seen: list[str] = []
 
     def open(self, url: str, method: str = "GET", fields: dict[str, str] | None = None) -> str:
-        """Go to an address and where it leads; returns the page's text. Stops before a redirect to a host of nobody's (``.example``)."""
+        """Go to an address and where it leads; returns the page's text, or the address when a product is reached (``.example``: nobody is there)."""
         while True:
             self.seen.append(url)
             sent = {"data": fields} if method == "POST" else {"params": fields}
             self.page = self.http.request(method, url, **sent, allow_redirects=False, timeout=30)
-            if not self.page.is_redirect:
+            onward = self.page.headers.get("Location") or self._read().leads_to
+            if not onward:
                 return self.page.text
-            url, method, fields = urljoin(url, self.page.headers["Location"]), "GET", None
+            url, method, fields = urljoin(url, onward), "GET", None
             if ".example/" in url:
                 return url
 
     def forms(self) -> list[Form]:
+        return self._read().found
+
+    def _read(self) -> _Forms:
         reader = _Forms(self.page.url)
         reader.feed(self.page.text)
-        return reader.found
+        return reader
 
     def submit(self, **filled: str) -> str:
         """Fill in the first form that has the fields, and send it."""
@@ -69,13 +73,24 @@ class _Forms(HTMLParser):
         super().__init__()
         self.url = url
         self.found: list[Form] = []
+        self.leads_to = ""
+        self.pressed = False  # the first button of the form at hand was seen
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
-        if tag == "form":
+        if tag == "meta" and values.get("http-equiv", "").lower() == "refresh":
+            self.leads_to = values["content"].partition("=")[2].strip("'")
+        elif tag == "form":
             url = urljoin(self.url, values.get("action", ""))
             self.found.append(Form(url, values.get("method", "get").upper()))
-        elif tag in ("input", "button") and self.found and (name := values.get("name")):
-            if values.get("type") == "radio" and "checked" not in values:
-                return
-            self.found[-1].fields[name] = values.get("value", "")
+            self.pressed = False
+        elif self.found and (tag == "button" or (tag == "input" and values.get("type") == "submit")):
+            if not self.pressed:  # pressing Enter presses the first button
+                self._take(values)
+            self.pressed = True
+        elif self.found and tag == "input" and (values.get("type") != "radio" or "checked" in values):
+            self._take(values)
+
+    def _take(self, values: dict[str, str]) -> None:
+        if values.get("name"):
+            self.found[-1].fields[values["name"]] = values.get("value", "")

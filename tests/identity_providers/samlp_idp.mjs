@@ -16,8 +16,8 @@ const issuer = `http://localhost:${port}/metadata`;
 const key = readFileSync(`${folder}/key.pem`);
 const cert = readFileSync(`${folder}/certificate.pem`);
 const alice = {
-  id: 'alice@acme.example', displayName: 'Alice Archer', name: { givenName: 'Alice', familyName: 'Archer' },
-  emails: [{ value: 'alice@acme.example' }],
+  id: 'alice@node.example', displayName: 'Alice Archer', name: { givenName: 'Alice', familyName: 'Archer' },
+  emails: [{ value: 'alice@node.example' }],
 };
 let sp; // the service provider
 const sessions = new Map(); // secret in the cookie → who was let in from here, with which session index

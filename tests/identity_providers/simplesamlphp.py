@@ -32,7 +32,7 @@ $config = [
     'errorreporting' => false,
     'secretsalt' => '{salt}',
     'auth.adminpassword' => '{salt}',
-    'technicalcontact_email' => 'it@acme.example',
+    'technicalcontact_email' => 'it@php.example',
     'admin.checkforupdates' => false,
     'enable.saml20-idp' => true,
     'module.enable' => ['exampleauth' => true, 'core' => true, 'saml' => true],
@@ -56,7 +56,7 @@ $config = [
     'people' => [
         'exampleauth:UserPass',
         'alice:{password}' => [
-            'mail' => ['alice@acme.example'],
+            'mail' => ['alice@php.example'],
             'givenName' => ['Alice'],
             'sn' => ['Archer'],
             'displayName' => ['Alice Archer'],
@@ -135,6 +135,7 @@ def running_simplesamlphp(folder: Path) -> Iterator[SimpleSamlPhp]:
     command = [
         *ending_with_us("TERM"),
         program("php"),
+        *("-d", "opcache.enable=0"),  # a changed file counts at once
         *("-d", f"session.save_path={folder}/sessions", "-d", "display_errors=0", "-d", "error_reporting=0"),
         *("-S", f"127.0.0.1:{port}", "-t", "/usr/share/simplesamlphp/www"),
     ]
