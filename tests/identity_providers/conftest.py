@@ -22,9 +22,8 @@ from tests.party import Party, answer_of
 from tests.registrations import CLIENTS
 from tests.running import Provider, running_provider
 
-# The product can be opened from a company's start page, and is told of companies.
+# The product can be opened from a company's start page.
 PRODUCTS = CLIENTS.replace("    logo_uri:", "    initiate_login_uri: https://rp1.example/start\n    logo_uri:", 1)
-PRODUCTS = PRODUCTS.replace("[openid, profile, email, address", "[openid, profile, email, company, address", 1)
 
 
 @pytest.fixture(scope="session")
