@@ -13,11 +13,13 @@ from urllib.parse import parse_qs, urlsplit
 from lxml import etree
 from werkzeug.test import Client, TestResponse
 
+from idp.attempts import drain, find_attempt
+from idp.parts import Parts
 from tests.fakes.company_idp import EMAIL
 from tests.journey import Walker
 from tests.saml_parties import Customer
 
-SAMLP = "{urn:oasis:names:tc:SAML:2.0:protocol}"
+MFA = "urn:oasis:names:tc:SAML:2.0:ac:classes:TimeSyncToken"  # what the company of the fixture calls two factors
 
 
 @dataclass
@@ -111,3 +113,18 @@ def come_back(walker: Walker, customer: Customer, request: Request, **changes: A
 def sign_in(walker: Walker, customer: Customer, email: str = "alice@acme.example", **changes: Any) -> TestResponse:
     """The whole way, to the redirect back to the product (or to the page that stands in between)."""
     return come_back(walker, customer, leave(walker, email), **{"name_id": email, **changes})
+
+
+def text(page: TestResponse) -> str:
+    return page.get_data(as_text=True)
+
+
+def reason_of(page: TestResponse, parts: Parts) -> str:
+    """The reason in the receipt that a page shows."""
+    [code] = re.findall(r'<code id="receipt-code"[^>]*>([^<]*)<', text(page))
+    parts.attempts.flush()
+    drain(parts.store, parts.database)
+    with parts.database.reading() as db:
+        attempt = find_attempt(db, code)
+        assert attempt is not None
+        return str(attempt.reason)

@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Flask
@@ -26,6 +26,9 @@ from idp.parts import Parts, build
 from tests import canaries
 from tests.journey import Walker
 from tests.registrations import CLIENTS, REFERENCES
+
+if TYPE_CHECKING:
+    from tests.saml_parties import Customer
 
 pytest_plugins = ("tests.canaries", "tests.needs")
 
@@ -108,6 +111,19 @@ def app(parts: Parts) -> Flask:
 def walker(app: Flask, parts: Parts) -> Walker:
     """A person at a browser without a screen, at the relying party C1."""
     return Walker(app, parts)
+
+
+@pytest.fixture
+def acme(parts: Parts) -> Customer:
+    """A company that signs the people of acme.example in; it calls a code from a device two factors."""
+    from tests.company_walker import MFA
+    from tests.fakes.company_idp import CompanyIdp
+    from tests.saml_parties import add_customer
+
+    contexts = {MFA: {"acr": "2", "amr": ["otp", "mfa"]}}
+    return add_customer(
+        parts.database, parts.connections, CompanyIdp(), now=parts.clock(), random=parts.random, contexts=contexts
+    )
 
 
 @pytest.hookimpl(wrapper=True)

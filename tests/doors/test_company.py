@@ -11,27 +11,14 @@ from werkzeug.test import TestResponse
 
 from idp.models import Account, AttemptStep, Connection, Link, Member
 from idp.parts import Parts
-from tests.company_walker import answer, come_back, leave, post, request_at, sign_in
+from tests.company_walker import MFA, answer, come_back, leave, post, reason_of, request_at, sign_in, text
 from tests.conftest import Clock
 from tests.fakes.company_idp import CompanyIdp
 from tests.journey import Walker, add_carol, claims_of
 from tests.saml_parties import Customer, add_connection, add_customer, belong, decide_for
 
-MFA = "urn:oasis:names:tc:SAML:2.0:ac:classes:TimeSyncToken"
 NO_PASSIVE = ("urn:oasis:names:tc:SAML:2.0:status:Responder", "urn:oasis:names:tc:SAML:2.0:status:NoPassive")
 ALICE = "alice@acme.example"
-
-
-@pytest.fixture
-def acme(parts: Parts) -> Customer:
-    return add_customer(
-        parts.database,
-        parts.connections,
-        CompanyIdp(),
-        now=parts.clock(),
-        random=parts.random,
-        contexts={MFA: {"acr": "2", "amr": ["otp", "mfa"]}},
-    )
 
 
 @pytest.fixture
@@ -41,23 +28,6 @@ def subsidiary(parts: Parts, acme: Customer) -> Customer:
         parts.database, parts.connections, acme.company_id, idp, name="Subsidiary", now=parts.clock(), random=parts.random
     )  # fmt: skip
     return Customer(acme.company_id, made, idp)
-
-
-def text(page: TestResponse) -> str:
-    return page.get_data(as_text=True)
-
-
-def reason_of(page: TestResponse, parts: Parts) -> str:
-    """The reason in the receipt that a page shows."""
-    from idp.attempts import drain, find_attempt
-
-    [code] = re.findall(r'<code id="receipt-code"[^>]*>([^<]*)<', text(page))
-    parts.attempts.flush()
-    drain(parts.store, parts.database)
-    with parts.database.reading() as db:
-        attempt = find_attempt(db, code)
-        assert attempt is not None
-        return str(attempt.reason)
 
 
 def claims(walker: Walker, done: TestResponse) -> dict[str, object]:
