@@ -14,6 +14,8 @@ import click
 from idp.audit import Event
 from idp.cli.idp_command import idp
 from idp.config import Config
+from idp.doors.saml_menus import MENDED_AT, menu_for
+from idp.doors.saml_presets import PRESETS
 from idp.languages import Languages
 from idp.reasons import OWNERS, REASONS
 
@@ -28,6 +30,7 @@ def pages() -> dict[str, str]:
         "cli.md": _cli(),
         "reasons.md": _reasons(),
         "audit-events.md": _audit_events(),
+        "company-it/errors.md": _company_errors(),
     }
 
 
@@ -96,6 +99,91 @@ def _audit_events() -> str:
     )
 
 
+# Where a code of the company's IT belongs, by how it begins; the longest that fits.
+_CHAPTERS = {
+    "Sign-ins that your identity provider answered": (
+        "saml_",
+        *(code for code in MENDED_AT if code.startswith("company_")),
+    ),
+    "Sign-outs": ("saml_logout_",),
+    "Your metadata and certificates": ("saml_metadata_", "connection_"),
+    "Proving a domain": ("domain_",),
+    "Members and policies": ("company_",),
+}
+# What the receipt of a failed sign-in shows, as an example.
+_EXAMPLES = {
+    "saml_audience_wrong": ("https://login.example/saml/k3x9/metadata", "https://login.example/saml/q7r2/metadata"),
+    "saml_destination_wrong": ("https://login.example/saml/k3x9/acs", "https://example.com/acs"),
+    "saml_recipient_wrong": ("https://login.example/saml/k3x9/acs", "none"),
+    "saml_issuer_wrong": ("https://idp.acme.example/saml", "https://idp.acme.example/saml/"),
+    "saml_unsigned": ("a signature of the Response or the Assertion", "none"),
+    "saml_encrypted_unsigned": ("a signature of the Response", "none"),
+    "saml_encrypted_other_key": ("encrypted for 4f1a9c20e6b7d853", "encrypted for 90c2e7ab13d4f586"),
+    "saml_algorithm_weak": (
+        "SHA-256 or stronger, with RSA or ECDSA",
+        "http://www.w3.org/2000/09/xmldsig#rsa-sha1",
+    ),
+    "saml_certificate_other": ("4f1a9c20e6b7d853", "90c2e7ab13d4f586 (SHA-256)"),
+    "saml_signature_wrong": ("what was signed", "something that was changed after it was signed"),
+    "saml_status_denied": ("Success", "Responder, AuthnFailed: the person is not assigned to this application"),
+    "saml_status_failed": ("Success", "Requester, InvalidNameIDPolicy"),
+    "saml_name_id_missing": ("a NameID", "none"),
+    "company_name_id_transient": (
+        "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent",
+        "urn:oasis:names:tc:SAML:2.0:nameid-format:transient",
+    ),
+    "company_name_id_format_wrong": (
+        "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress",
+        "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified",
+    ),
+    "company_email_missing": ("one e-mail address in the attribute mail", "none; the attributes are: uid, sn"),
+    "company_email_several": ("one e-mail address in the attribute mail", "2 values"),
+    "company_email_malformed": ("an e-mail address as NameID", "something that is no address"),
+    "company_email_upn": ("an address of a domain that the company has proved", "a•••e@acme.onmicrosoft.com"),
+    "company_domain_foreign": ("an address of a domain that the company has proved", "b•••b@example.net"),
+    "saml_logout_issuer": ("https://idp.acme.example/saml", "https://idp.acme.example/saml/"),
+    "saml_logout_destination": ("https://login.example/saml/k3x9/slo", "none"),
+    "saml_logout_encrypted": ("a NameID", "an EncryptedID"),
+}
+
+
+def _company_errors() -> str:
+    words = Languages()
+    chapters: dict[str, list[str]] = {chapter: [] for chapter in _CHAPTERS}
+    for reason in REASONS.values():
+        if reason.owner != "company":
+            continue
+        _, chapter = max(
+            (len(begin), chapter)
+            for chapter, begins in _CHAPTERS.items()
+            for begin in begins
+            if reason.code.startswith(begin)
+        )
+        lines = [
+            f"### {reason.code}\n",
+            f"{reason.cause}\n",
+            f"It says: {words.text('en', reason.says)} {words.text('en', reason.next)}\n",
+        ]
+        if reason.code in _EXAMPLES:
+            expected, received = _EXAMPLES[reason.code]
+            lines.append(f"For example: expected `{expected}`, received `{received}`.\n")
+        menus = [
+            (preset.name, menu_for(reason.code, vendor, email_is_name_id="email" not in preset.attributes))
+            for vendor, preset in PRESETS.items()
+        ]
+        if any(menu for _, menu in menus):
+            lines.append(_table(("At", "Mended in"), [(name, menu) for name, menu in menus if menu]))
+        chapters[chapter].append("\n".join(lines))
+    return _page(
+        "Errors",
+        "Every reason that the IT of a company can mend, for the people who run its identity provider. The code stands on the page of a trial, "
+        "and in the list of the last attempts through your connection, each with what we expected and what we received; a person who "
+        "could not sign in can read you the receipt (`K7QX-2M4P`). Values are masked, and no document is kept. "
+        "How to set it up: [the guides](index.md).",
+        "\n".join(f"## {chapter}\n\n" + "\n".join(found) for chapter, found in chapters.items()),
+    )
+
+
 def _page(title: str, about: str, body: str) -> str:
     return f"{NOTE}\n# {title}\n\n{about}\n\n{body}"
 
@@ -108,4 +196,5 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 if __name__ == "__main__":
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     for name, text in pages().items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-GENERATED = ("settings.md", "cli.md", "reasons.md", "audit-events.md")
+GENERATED = ("settings.md", "cli.md", "reasons.md", "audit-events.md", "company-it/errors.md")
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Made by a process of its own: what a test has done to a command would stand in its help."""
     folder = tmp_path_factory.mktemp("docs")
     subprocess.run([sys.executable, str(DOCS / "generate.py"), str(folder)], cwd=ROOT, check=True)
-    return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+    return {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in folder.rglob("*.md")}
 
 
 @pytest.mark.parametrize("page", GENERATED)

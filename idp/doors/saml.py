@@ -23,6 +23,7 @@ from lxml import etree
 from saml2 import md, saml, samlp, xmldsig
 
 from idp.connections import SamlConnection, SpKey
+from idp.doors.saml_presets import PRESETS
 
 LOGOUT_LIFETIME = 5 * 60  # seconds that a logout request of ours may be answered
 
@@ -166,7 +167,9 @@ def sp_metadata(connection: SamlConnection) -> bytes:
     Encrypted for is the one that signs: what was encrypted for an older one is opened as well, while that one is kept.
     """
     signing = [_key_descriptor(key, "signing") for key in connection.keys if key.state in ("signing", "next")]
-    encryption = [_key_descriptor(key, "encryption") for key in connection.keys if key.state == "signing"]
+    preset = PRESETS.get(connection.vendor)
+    encrypts = preset is None or preset.encrypts_well
+    encryption = [_key_descriptor(key, "encryption") for key in connection.keys if encrypts and key.state == "signing"]
     sp = md.SPSSODescriptor(
         protocol_support_enumeration=samlp.NAMESPACE,
         authn_requests_signed="true",

@@ -37,6 +37,8 @@ class Preset:
     :ivar hint: how the address that somebody has typed is passed on: in the request's Subject (``subject``), as a query
         parameter of the sign-on address (``login_hint``, ``username``), or not at all (``none``).
     :ivar menus: where the vendor has what can have to be changed.
+    :ivar encrypts_well: False: told of a key to encrypt for, it encrypts the assertion and leaves the Response unsigned, which
+        must be refused (finding S-06); so our metadata names none.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Preset:
     attributes: Mapping[str, str]
     hint: str
     menus: Mapping[Setting, str]
+    encrypts_well: bool = True
 
 
 _WS = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/"
@@ -132,6 +135,7 @@ PRESETS: Mapping[str, Preset] = {
             "people": f"{_ADFS} › Edit Access Control Policy",
             "logout": f"{_ADFS} › Properties › Endpoints › Add SAML (SAML Logout); Signature",
         },
+        encrypts_well=False,
     ),
     "onelogin": Preset(
         name="OneLogin",

@@ -359,6 +359,12 @@ def test_our_metadata_holds_this_connections_names_addresses_and_keys(acme: Saml
     ]
 
 
+def test_s_06_who_would_encrypt_in_an_unsigned_response_is_not_told_a_key_for_it(acme: SamlConnection) -> None:
+    tree = etree.fromstring(sp_metadata(replace(acme, vendor="adfs")))
+    assert certificates(tree, "encryption") == []
+    assert len(certificates(tree, "signing")) == 1
+
+
 def test_our_metadata_is_in_the_order_of_the_schema(acme: SamlConnection) -> None:
     tree = etree.fromstring(sp_metadata(acme))
     assert [etree.QName(child).localname for child in found(tree, "md:SPSSODescriptor")[0]] == [
