@@ -109,6 +109,9 @@ def parse(document: bytes) -> _Element:
     declaration = _DECLARATION.match(text)
     if declaration:
         text = text[declaration.end() :]
+    text = text.strip(" \t\r\n")
+    if not text.startswith("<"):
+        raise _unreadable("an element", "something before it, or nothing")
     if _CONTROL.search(text):  # NUL above all: it would make the parser guess another encoding
         raise _unreadable("characters that XML allows", "control characters")
     if "<!" in text:
@@ -121,7 +124,7 @@ def parse(document: bytes) -> _Element:
         encoding="utf-8", resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False, collect_ids=False
     )
     try:
-        root = etree.fromstring(text.strip(" \t\r\n").encode(), parser)
+        root = etree.fromstring(text.encode(), parser)
     except etree.XMLSyntaxError as error:
         raise _unreadable("well-formed XML", f"an XML error of kind {error.code}") from None
     _check_elements(root)

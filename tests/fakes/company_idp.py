@@ -7,6 +7,7 @@ lxml builds them, signxml signs them, cryptography encrypts them: none of it is 
 from __future__ import annotations
 
 import base64
+import logging
 import secrets
 import time
 import zlib
@@ -28,6 +29,8 @@ from lxml import etree
 from lxml.builder import ElementMaker
 from signxml import SignatureReference, XMLSigner
 from signxml.algorithms import CanonicalizationMethod
+
+logging.getLogger("signxml").setLevel(logging.WARNING)  # it writes whole documents
 
 SAML = "urn:oasis:names:tc:SAML:2.0:assertion"
 SAMLP = "urn:oasis:names:tc:SAML:2.0:protocol"
