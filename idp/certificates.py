@@ -23,7 +23,7 @@ from idp.errors import IdpError
 
 MOST_CERTIFICATES = 10  # certificates of one identity provider
 LARGEST = 256 * 1024  # bytes that are looked at
-LARGEST_CERTIFICATE = 32 * 1024
+SMALLEST_CERTIFICATE = 64
 
 RSA_BITS = range(2048, 8192 + 1)  # a longer key makes each signature cost us more
 RSA_EXPONENT_BITS = 33
@@ -33,11 +33,11 @@ SP_CERTIFICATE_DAYS = 3650  # it is pinned by the identity provider, and changed
 # What word processors make of hyphens.
 _DASHES = re.compile("[-\u00ad\u2010-\u2015\u2212\ufe58\ufe63\uff0d]{2,}")
 _INVISIBLE = re.compile("[\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff\x00]")
-_ESCAPED_BREAK = re.compile(r"\\+[nrt]")
+_ESCAPED_BREAK = re.compile(r"\\{1,4}[nrt]")
 _TAG = re.compile(r"<[^<>]{0,500}>")
 _MARK = re.compile(r"-----\s?(BEGIN|END)\s?([A-Z0-9 #]{3,40})\s?-----", re.IGNORECASE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/= ]{40,}")
-_START = re.compile("MI[IH]")  # 30 82 or 30 81: a sequence of more than 127 bytes
+_START = re.compile("MI[IH]")  # 30 82 or 30 81: a sequence of more than 127 bytes, and less than 16 kB
 _PRIVATE = re.compile(r"PRIVATE\s?KEY|BEGIN\s?ENCRYPTED|PuTTY-User-Key", re.IGNORECASE)
 _OTHERS = {
     "CERTIFICATE REQUEST": "a certificate signing request",
@@ -158,11 +158,15 @@ def _plain(text: str) -> str:
     text = _ESCAPED_BREAK.sub(" ", _INVISIBLE.sub("", text))
     if re.search("%[0-9A-Fa-f]{2}", text):
         text = unquote(text)
-    text = _DASHES.sub("-----", _TAG.sub(" | ", text))
-    text = " ".join(re.sub(r"\n\s*>", "\n", text).split())  # also of a quoted mail
+    text = _DASHES.sub(_dashes, _TAG.sub(" | ", text))
+    text = " ".join(re.sub(r"\n[ \t]*>", "\n", text).split())  # also of a quoted mail
     if _PRIVATE.search(text):
         raise CertificateRefused("connection_certificate_private_key", detail="a private key")
     return text
+
+
+def _dashes(run: re.Match[str]) -> str:
+    return "-----" if len(run[0]) < 8 else "----- -----"  # of two marks that have met on one line
 
 
 def _contained(text: str) -> Iterator[bytes]:
@@ -193,7 +197,7 @@ def _objects(run: str) -> Iterator[bytes]:
         at = start.start()
         head = base64.b64decode(letters[at : at + 8].ljust(8, "A"))
         length = 4 + int.from_bytes(head[2:4]) if head[1] == 0x82 else 3 + head[2]
-        if not 64 <= length <= LARGEST_CERTIFICATE:
+        if length < SMALLEST_CERTIFICATE:
             raise CertificateRefused(
                 "connection_certificate_unreadable", detail="its length is not that of a certificate"
             )
@@ -212,7 +216,7 @@ def _certificate(der: bytes) -> x509.Certificate:
     try:
         certificate = x509.load_der_x509_certificate(der)
         begins(certificate), ends(certificate)
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise _what_it_is(der) from None
     check_key(certificate)
     return certificate
@@ -226,7 +230,7 @@ def _what_it_is(der: bytes) -> CertificateRefused:
         return CertificateRefused("connection_certificate_other", detail="a PKCS #7 file (.p7b)")
     try:
         x509.load_der_x509_csr(der)
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         return CertificateRefused(
             "connection_certificate_unreadable", detail=f"{len(der)} bytes that are no certificate"
         )

@@ -432,10 +432,6 @@ def test_sealed_values_open_only_for_their_mail_with_their_key(
     assert server.received == []
 
 
-def test_a_sealer_never_repeats_itself(sealer: Sealer) -> None:
-    assert sealer.seal({"link": "/"}, "x") != sealer.seal({"link": "/"}, "x")
-
-
 # --- limits ----------------------------------------------------------------------------------------------------------------------
 
 
