@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from idp.accounts.identity import read_address
@@ -426,7 +426,7 @@ def test_the_last_break_glass_person_stays_while_sso_is_required(parts: Parts, a
         assert not is_break_glass(db, acme, dora)
 
 
-# --- the end, and size -----------------------------------------------------------------------------------------------------------
+# --- the end --------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_company_that_goes_leaves_its_people_and_closed_domains(parts: Parts, acme: str) -> None:
@@ -446,39 +446,3 @@ def test_a_company_that_goes_leaves_its_people_and_closed_domains(parts: Parts, 
     with pytest.raises(CompanyRefused) as error:
         prove(parts, bolt, "acme.example")
     assert error.value.reason == "domain_taken"
-
-
-def test_a_policy_is_found_by_one_indexed_query_however_many_companies_there_are(parts: Parts) -> None:
-    with parts.database.transaction() as db:
-        for number in range(1000):
-            company = create_company(db, f"C{number}", actor="operator:test", now=0, random=parts.random)
-            for part in "abc":
-                name = f"{part}{number}.example"
-                db.add(
-                    CompanyDomain(
-                        company_id=company.id, domain=name, held=name, tree=f"example.{part}{number}.",
-                        status="verified", code="x", code_expires_at=0, found=[], created_at=0,
-                    )
-                )  # fmt: skip
-    statements: list[tuple[str, Any]] = []
-    with parts.database.reading() as db:
-        engine = db.connection().engine
-
-        def note(_c: object, _d: object, statement: str, given: Any, *_: object) -> None:
-            statements.append((statement, given))
-
-        event.listen(engine, "before_cursor_execute", note)
-        try:
-            found = policy_of_domain(db, "b777.example")
-            assert found is not None and found.name == "C777"
-            assert owns_domain(db, found.company_id, "b777.example")
-        finally:
-            event.remove(engine, "before_cursor_execute", note)
-        assert len(statements) == 2
-        for statement, given in statements:
-            plan = db.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given).fetchall()
-            steps = [row[3] for row in plan]
-            assert any(
-                "uq_company_domains_held" in step or "sqlite_autoindex_company_domains" in step for step in steps
-            )
-            assert not any(step.startswith("SCAN") for step in steps), steps
