@@ -133,6 +133,13 @@ def test_an_issuer_without_tls_is_only_for_loopback() -> None:
         ("IDP_SUPPORT", "support"),
         ("IDP_SUPPORT", "help@login.example.com?cc=x@example.com"),
         ("IDP_SUPPORT", 'help@"><script>.example'),
+        ("IDP_DNS_SERVER", "ns.example:53"),
+        ("IDP_DNS_SERVER", "192.0.2.53"),
+        ("IDP_DNS_SERVER", "192.0.2.53:0"),
+        ("IDP_DNS_SERVER", "192.0.2.53:65536"),
+        ("IDP_DNS_SERVER", "192.0.2.53:٥٣"),
+        ("IDP_DNS_SERVER", "2001:db8::53:53"),
+        ("IDP_DNS_SERVER", "[192.0.2.53]:53"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_by_its_name(name: str, value: str) -> None:
@@ -145,6 +152,8 @@ def test_a_setting_that_cannot_work_is_refused_by_its_name(name: str, value: str
     [
         ("IDP_LISTEN", "[::]:8000"),
         ("IDP_LISTEN", "0.0.0.0:80"),
+        ("IDP_DNS_SERVER", "127.0.0.1:5353"),
+        ("IDP_DNS_SERVER", "[2001:db8::53]:53"),
         ("IDP_DATABASE_URL", "postgresql+psycopg://idp:p/w#?@db.example:5432/idp?sslmode=verify-full"),
         ("IDP_DATABASE_URL", "postgresql+psycopg://idp@[2001:db8::1]/idp"),
         ("IDP_DATABASE_URL", "postgresql+psycopg:///idp?host=/run/postgresql"),

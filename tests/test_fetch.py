@@ -79,6 +79,17 @@ def test_json_is_fetched(authority: trustme.CA, product: ProductServer) -> None:
     assert product.asked[0].line == "GET /jwks HTTP/1.1"
 
 
+def test_what_is_there_is_got_with_its_status_and_no_more_than_wanted(
+    authority: trustme.CA, product: ProductServer
+) -> None:
+    product.answer = reply(301, b"0123456789", Location="https://elsewhere.example/")
+    assert fetcher(authority).get(product.url("/file.txt"), 4) == (301, b"0123")
+    assert [asked.line for asked in product.asked] == ["GET /file.txt HTTP/1.1"]
+    with pytest.raises(FetchError) as caught:
+        fetcher(None).get(product.url("/file.txt"), 4)
+    assert isinstance(caught.value.__cause__, ssl.SSLError)  # by which a caller knows a bad certificate
+
+
 def test_http_is_spoken_on_loopback_while_the_issuer_is_there() -> None:
     with product_server(None) as product:
         assert fetcher(None).post(f"http://localhost:{product.port}/", {}) == 200
