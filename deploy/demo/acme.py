@@ -21,7 +21,6 @@ from serving import serve
 from werkzeug.wrappers import Response as Redirect
 from words import speak
 
-ADDRESS = "http://localhost:8003"
 PRODUCT = "gotowebinar"  # what Acme's start page leads to: the RelayState that the provider knows it by
 PEOPLE = {
     "alice@acme.example": ("Alice", "Archer"),
@@ -179,6 +178,6 @@ def fetched(file: Path) -> Callable[[], list[str]]:
 
 
 if __name__ == "__main__":
-    kept = Path(sys.argv[1])
-    acme = IdentityProvider(ADDRESS, kept / "acme", fetched(kept / "acme/service_providers"))
-    serve(make_acme(acme, json.loads((kept / "passwords.json").read_text())), 8003)
+    kept, address = Path(sys.argv[1]), sys.argv[2]
+    acme = IdentityProvider(address, kept / "acme", fetched(kept / "acme/service_providers"))
+    serve(make_acme(acme, json.loads((kept / "passwords.json").read_text())), int(address.rpartition(":")[2]))

@@ -1,4 +1,4 @@
-"""``make run``: the provider, a sample product and a mailbox on this machine, with sample people, until Ctrl-C.
+"""``make run``: the provider, a sample product, a sample company and a mailbox on this machine, until Ctrl-C.
 
 Everything that is made here, secrets and passwords included, is made at the first start and kept in ``data/demo``. The provider differs
 from production only in its settings.
@@ -31,15 +31,25 @@ ISSUER = "http://localhost:8000"
 ADDRESSES = {
     "provider": (ISSUER, "the provider; /me is where a person arrives"),
     "product": ("http://localhost:8002", "a sample product, “GoToWebinar”"),
+    "Acme": ("http://localhost:8003", "“Acme”, a company that signs its people in by itself"),
     "mailbox": ("http://localhost:8005", "the mailbox: every mail that was sent"),
 }
+SMTP_PORT = 8025
+NAME_SERVER_PORT = 8053
 PROGRAMS: dict[str, list[str | Path]] = {
     "mailbox": [sys.executable, HERE / "mailbox.py", KEPT / "mail"],
+    "name server": [sys.executable, HERE / "name_server.py", str(NAME_SERVER_PORT), KEPT / "names.json"],
+    "Acme": [sys.executable, HERE / "acme.py", KEPT, "http://localhost:8003"],
     "provider": [sys.executable, "-m", "idp", "serve"],
     "product": [sys.executable, HERE / "sample_product.py"],
 }
-SMTP_PORT = 8025
-PEOPLE = [("carol@example.org", "Carol Example", "standard account")]
+STANDARD = {"carol@example.org": "Carol Example"}  # people with a password at the provider; Acme's have theirs at Acme
+PEOPLE = {
+    "carol@example.org": "standard account",
+    "alice@acme.example": "Acme",
+    "bob@acme.example": "Acme",
+    "admin@acme.example": "Acme, administrator",
+}
 PATIENCE = 60  # seconds for a program to answer
 
 
@@ -56,14 +66,15 @@ def main() -> int:
         KEPT.chmod(0o700)
         refuse_taken_ports()
         environment = {**os.environ, **settings(), **kept("secrets.json", client_secrets(), secrets.token_urlsafe)}
-        passwords = kept("passwords.json", [email for email, _, _ in PEOPLE], readable_password)
-        idp("database", "upgrade", environment=environment)
-        for email, name, _ in PEOPLE:
-            add_person(email, name, passwords[email], environment)
+        passwords = kept("passwords.json", list(PEOPLE), readable_password)
+        run_well(*IDP, "database", "upgrade", environment=environment)
         for name, command in PROGRAMS.items():
             running[name] = start(name, command, environment)
         for name, (address, _) in ADDRESSES.items():
             wait_for(f"{address}/health/ready" if name == "provider" else address, name, running[name])
+        for email, name in STANDARD.items():
+            add_person(email, name, passwords[email], environment)
+        run_well(sys.executable, HERE / "sample_company.py", KEPT, ADDRESSES["Acme"][0], environment=environment)
         show_table(passwords)
         ended, _ = os.wait()
         explain(next(name for name, process in running.items() if process.pid == ended))
@@ -106,6 +117,7 @@ def settings() -> dict[str, str]:
         "IDP_LISTEN": "127.0.0.1:8000",
         "IDP_SMTP": f"localhost:{SMTP_PORT}",
         "IDP_SMTP_STARTTLS": "false",
+        "IDP_DNS_SERVER": f"127.0.0.1:{NAME_SERVER_PORT}",
         "OIDC_ISSUER": ISSUER,
     }
 
@@ -138,9 +150,12 @@ def readable_password() -> str:
 # --- programs ------------------------------------------------------------------------------------------------------------------
 
 
-def idp(*words: str, environment: dict[str, str], text: str = "") -> subprocess.CompletedProcess[str]:
+IDP = (sys.executable, "-m", "idp")
+
+
+def run(*command: str | Path, environment: dict[str, str], text: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "idp", *words],
+        command,
         cwd=ROOT,
         env=environment,
         input=text,
@@ -152,16 +167,18 @@ def idp(*words: str, environment: dict[str, str], text: str = "") -> subprocess.
     )
 
 
+def run_well(*command: str | Path, environment: dict[str, str], text: str = "") -> None:
+    done = run(*command, environment=environment, text=text)
+    if done.returncode:
+        raise Failed(done.stderr.strip())
+
+
 def add_person(email: str, name: str, password: str, environment: dict[str, str]) -> None:
-    if idp("people", "show", email, environment=environment).returncode == 0:
+    if run(*IDP, "people", "show", email, environment=environment).returncode == 0:
         return
-    for words, text in (
-        (("people", "add", email, "--name", name, "--password-stdin"), password),
-        (("people", "set", email, "email_verified=true"), ""),
-    ):
-        done = idp(*words, environment=environment, text=text)
-        if done.returncode:
-            raise Failed(done.stderr.strip())
+    add = ("people", "add", email, "--name", name, "--password-stdin")
+    run_well(*IDP, *add, environment=environment, text=password)
+    run_well(*IDP, "people", "set", email, "email_verified=true", environment=environment)
 
 
 def start(name: str, command: list[str | Path], environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -201,13 +218,14 @@ end_with_parent = _death_signal()
 
 
 def refuse_taken_ports() -> None:
-    for port in [int(address.rpartition(":")[2]) for address, _ in ADDRESSES.values()] + [SMTP_PORT]:
-        with socket.socket() as probe:
+    ports = [(int(address.rpartition(":")[2]), "t") for address, _ in ADDRESSES.values()]
+    for port, kind in [*ports, (SMTP_PORT, "t"), (NAME_SERVER_PORT, "u")]:
+        with socket.socket(type=socket.SOCK_STREAM if kind == "t" else socket.SOCK_DGRAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
-                raise Failed(f"port {port} is taken. Who has it: ss -ltnp 'sport = :{port}'") from None
+                raise Failed(f"port {port} is taken. Who has it: ss -l{kind}np 'sport = :{port}'") from None
 
 
 def wait_for(address: str, name: str, process: subprocess.Popen[bytes]) -> None:
@@ -228,7 +246,7 @@ def show_table(passwords: dict[str, str]) -> None:
     for address, what in ADDRESSES.values():
         print(f"  {address:24} {what}")
     print()
-    for email, _, kind in PEOPLE:
+    for email, kind in PEOPLE.items():
         print(f"  {email:24} {passwords[email]:20} {kind}")
     print(f"\n  Begin at http://localhost:8002. Logs are in {KEPT}. Ctrl-C stops everything.\n", flush=True)
 

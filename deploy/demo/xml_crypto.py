@@ -93,7 +93,9 @@ class InProcess(CryptoBackend):
         assert isinstance(public, RSAPublicKey)
         key, nonce = AESGCM.generate_key(256), secrets.token_bytes(12)
         data = nonce + AESGCM(key).encrypt(nonce, _canonical(assertion), None)
-        wrapped = public.encrypt(key, padding.OAEP(padding.MGF1(SHA1()), SHA1(), None))  # SHA-1: what the identifier says
+        wrapped = public.encrypt(
+            key, padding.OAEP(padding.MGF1(SHA1()), SHA1(), None)
+        )  # SHA-1: what the identifier says
         encrypted = ENCRYPTED.format(key=base64.b64encode(wrapped).decode(), data=base64.b64encode(data).decode())
         assertion.getparent().replace(assertion, etree.fromstring("".join(encrypted.splitlines())))
         return etree.tostring(root, encoding="unicode")
