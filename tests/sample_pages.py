@@ -38,7 +38,12 @@ def _bare_client(x: Text) -> SimpleNamespace:
 
 def _login(x: Text, **more: Any) -> dict[str, Any]:
     values = {"p": x("p1"), "client": _client(x), "username": x("carol@example.org"), "problem": None, "receipt": None}
-    return values | more
+    return values | {"wait": None} | more
+
+
+def _link(x: Text, **more: Any) -> dict[str, Any]:
+    values = {"email": x("alice@acme.example"), "by_password": True, "by_mail": True, "problem": None, "receipt": None}
+    return {"p": x("p1"), "client": _client(x), "wait": None} | values | more
 
 
 def _session(x: Text, agent: str, address: str, seconds: int, *, current: bool = False) -> dict[str, Any]:
@@ -111,6 +116,36 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
             reason="saml_audience_wrong",
         ),
     ),
+    "company": ("login/company.html", lambda x: _login(x, username="")),
+    "company-problem": (
+        "login/company.html",
+        lambda x: _login(x, problem="company.not_set_up", receipt=x(RECEIPT)),
+    ),
+    "company-wait": ("login/company.html", lambda x: _login(x, client=None, wait=75, receipt=x(RECEIPT))),
+    "company-choose": (
+        "login/company_choose.html",
+        lambda x: {
+            "p": x("p1"),
+            "client": _client(x),
+            "connections": [(x("c1"), x("Acme")), (x("c2"), x("Acme Sp. z o.o. Wrocław"))],
+        },
+    ),
+    "company-failed": (
+        "login/company_failed.html",
+        lambda x: {
+            "p": x("p1"),
+            "client": _client(x),
+            "reason": "saml_response_repeated",
+            "receipt": x(RECEIPT),
+            "connection": x("c1"),
+        },
+    ),
+    "link": ("login/link.html", lambda x: _link(x)),
+    "link-wrong": ("login/link.html", lambda x: _link(x, problem="link.password_wrong", receipt=x(RECEIPT))),
+    "link-by-mail": ("login/link.html", lambda x: _link(x, by_password=False)),
+    "link-by-password": ("login/link.html", lambda x: _link(x, by_mail=False)),
+    "link-sent": ("login/link_sent.html", lambda x: _link(x)),
+    "link-confirm": ("login/link_confirm.html", lambda x: {"company": x("Acme"), "email": x("alice@acme.example")}),
     "consent": (
         "login/consent.html",
         lambda x: {"p": x("p1"), "client": _bare_client(x), "email": x("carol@example.org"), "scopes": SCOPES},

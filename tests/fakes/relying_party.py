@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import requests
@@ -116,8 +116,19 @@ class Quiet(WSGIRequestHandler):
         pass
 
 
+class Site(Protocol):
+    """Somebody with pages."""
+
+    host: str
+
+    def app(self) -> Flask: ...
+
+
+Served = TypeVar("Served", bound=Site)
+
+
 @contextmanager
-def running(party: RelyingParty, name: str, authority: trustme.CA) -> Iterator[RelyingParty]:
+def running(party: Served, name: str, authority: trustme.CA) -> Iterator[Served]:
     """Serve ``party`` as ``name`` on a free port of loopback."""
     import ssl
 

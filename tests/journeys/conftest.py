@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +12,17 @@ import pytest
 import trustme
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from idp.cli.company_arguments import connections_of
 from idp.client_record import hash_secret
+from idp.database import Database
 from tests import canaries
 from tests.backends import running_postgres, running_redis
 from tests.browser import chromium
+from tests.fakes.company_idp import CompanyIdp
+from tests.fakes.company_site import CompanySite
 from tests.fakes.relying_party import RelyingParty, running
 from tests.running import Provider, running_provider
+from tests.saml_parties import Customer, add_customer
 
 WEBINAR = canaries.register("webinar-secret-0123456789-0123456789", "client secret")
 PARTNER = canaries.register("partner-secret-0123456789-0123456789", "client secret")
@@ -28,6 +35,7 @@ clients:
     redirect_uris: ["{webinar}/cb"]
     post_logout_redirect_uris: ["{webinar}/bye"]
     backchannel_logout_uri: "{webinar}/backchannel"
+    initiate_login_uri: "{webinar}/start"
     secrets: [{{hash: "{webinar_hash}"}}]
     policy_uri: https://policy.example/
     tos_uri: https://terms.example/
@@ -45,6 +53,7 @@ class World:
     provider: Provider
     webinar: RelyingParty
     partner: RelyingParty
+    authority: trustme.CA
 
 
 @pytest.fixture(
@@ -65,18 +74,39 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         options = {"clients": clients, "tls": authority, "name": "login.provider.test", "keys": made_once / "keys"}
         if request.param == "embedded":
             with running_provider(folder, **options) as provider:
-                yield _world(provider, webinar, partner)
+                yield _world(provider, webinar, partner, authority)
         else:
             with running_redis(folder / "redis") as redis, running_postgres() as postgres:
                 stores = redis.environ | {"IDP_DATABASE_URL": postgres.new_database()}
                 with running_provider(folder, stores=stores, **options) as provider:
-                    yield _world(provider, webinar, partner)
+                    yield _world(provider, webinar, partner, authority)
 
 
-def _world(provider: Provider, webinar: RelyingParty, partner: RelyingParty) -> World:
+def _world(provider: Provider, webinar: RelyingParty, partner: RelyingParty, authority: trustme.CA) -> World:
     webinar.provider = partner.provider = provider
     provider.add_person("carol@example.org")
-    return World(provider, webinar, partner)
+    return World(provider, webinar, partner, authority)
+
+
+@dataclass
+class Company:
+    """A company on a name of its own, and what it is here."""
+
+    site: CompanySite
+    customer: Customer
+    domain: str
+
+
+@pytest.fixture(scope="session")
+def company(world: World) -> Iterator[Company]:
+    site = CompanySite(CompanyIdp("https://idp.acme.test/saml"))
+    with running(site, "idp.acme.test", world.authority):
+        site.idp.sso_url = f"{site.address}/sso"
+        config = world.provider.config
+        database = Database(config)
+        customer = add_customer(database, connections_of(config), site.idp, now=time.time(), random=secrets.token_bytes)
+        database.close()
+        yield Company(site, customer, "acme.example")
 
 
 @pytest.fixture(scope="session")
