@@ -49,7 +49,7 @@ FILE_LIMIT = 1024  # bytes; the right content has 58
 SHOWN = 200  # characters of what was found
 MOST_FOUND = 20
 
-TAKING = 0x69647032  # the number of our advisory lock: one domain is taken at a time
+TAKING = 0x69647032  # the number of our advisory lock: claims change one at a time
 
 
 class Get(Protocol):
@@ -125,6 +125,7 @@ def claim(
         domain above it or one below it.
     """
     domain = read_domain(text)
+    hold(db, TAKING)
     if find_company(db, company_id) is None:
         raise CompanyRefused("company_unknown")
     _check_free(db, company_id, domain, now)
@@ -169,6 +170,7 @@ def release(db: Session, company_id: str, text: str, *, actor: str, now: float) 
 
     :raises CompanyRefused: ``domain_unclaimed``.
     """
+    hold(db, TAKING)
     row = _claimed(db, company_id, text)
     _record(db, audit.Event.company_domain_released, row, actor, now)
     if row.held is None:
@@ -315,6 +317,7 @@ def check_due(database: Database, lookup: Lookup, get: Get, sealer: Sealer, cloc
             return False
         number, domain, code, status, seen = row.id, row.domain, row.code, row.status, row.next_check_at
     with database.transaction() as db:
+        hold(db, TAKING)
         # Leased: a second worker passes it over, and if this one dies it is due again in an hour.
         mine = CompanyDomain.id == number, CompanyDomain.next_check_at == seen
         leased = update(CompanyDomain).where(*mine).values(next_check_at=int(now) + HOUR).returning(CompanyDomain.id)
@@ -428,7 +431,7 @@ def _next(row: CompanyDomain, now: float) -> int | None:
 
 
 def _check_free(db: Session, company_id: str, domain: str, now: float) -> None:
-    """Refuse a domain that another company holds, or one above or below it. Whoever writes first holds ``TAKING``."""
+    """Refuse a domain that another company holds, or one above or below it. The caller holds ``TAKING``."""
     start = _tree(domain)
     below = (CompanyDomain.tree > start) & (CompanyDomain.tree < start[:-1] + "/")  # "/" is what follows "." in ASCII
     overlapping = select(CompanyDomain).where(or_(CompanyDomain.held.in_([domain, *_above(domain)]), below))
