@@ -7,9 +7,11 @@ import re
 import signal
 import socket
 import subprocess
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -20,8 +22,9 @@ from tests.browser import axe, chromium, screenshots
 from tests.needs import program
 
 ROOT = Path(__file__).parents[2]
-PORTS = (8000, 8002, 8005, 8025)
-PRODUCT, MAILBOX = "http://localhost:8002", "http://localhost:8005"
+PORTS = (8000, 8002, 8003, 8005, 8025)
+PRODUCT, ACME, MAILBOX = "http://localhost:8002", "http://localhost:8003", "http://localhost:8005"
+ALICE = "alice@acme.example"
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.xdist_group("ports of make run")]
 
@@ -36,7 +39,10 @@ class Demo:
 
     @property
     def password(self) -> str:
-        row = re.search(r"carol@example\.org +(\S+)", self.printed)
+        return self.password_of("carol@example.org")
+
+    def password_of(self, email: str) -> str:
+        row = re.search(rf"{re.escape(email)} +(\S+)", self.printed)
         assert row
         return row[1]
 
@@ -64,7 +70,8 @@ def start(folder: Path) -> Demo:
     else:
         raise AssertionError(printed)
     demo = Demo(process, printed, folder / "data/demo")
-    canaries.register(demo.password, "password")
+    for email in ("carol@example.org", ALICE, "bob@acme.example", "admin@acme.example"):
+        canaries.register(demo.password_of(email), "password")
     return demo
 
 
@@ -108,7 +115,7 @@ def sign_in(page: Page, password: str) -> None:
 
 
 def test_it_prints_the_addresses_and_a_person_to_sign_in_as(demo: Demo) -> None:
-    for address in ("http://localhost:8000", PRODUCT, MAILBOX):
+    for address in ("http://localhost:8000", PRODUCT, ACME, MAILBOX):
         assert address in demo.printed
     assert re.fullmatch(r"\w{4}-\w{4}-\w{4}-\w{4}", demo.password)
     for file in ("passwords.json", "secrets.json"):
@@ -144,6 +151,128 @@ def test_a_person_signs_in_sees_the_claims_and_signs_out(
         assert page.url == f"{PRODUCT}/"
         page.click("#sign-in")
         page.wait_for_selector("#username")  # signed out at the provider too
+
+
+def at_acme(page: Page, demo: Demo, email: str = ALICE) -> None:
+    """Sign in on Acme's own page."""
+    page.wait_for_selector("#acme-sign-in")
+    page.fill("#acme-username", email)
+    page.fill("#acme-password", demo.password_of(email))
+    page.click("#acme-submit")
+
+
+def by_company(page: Page, demo: Demo, email: str = ALICE) -> None:
+    """From the product by My Company ID to Acme, and back."""
+    page.goto(PRODUCT)
+    page.click("#sign-in")
+    page.click("#company-id-link")
+    page.fill("#username", email)
+    page.click("#login-submit")
+    at_acme(page, demo, email)
+    page.wait_for_selector("#welcome")
+
+
+@pytest.mark.parametrize(
+    ("locale", "link", "go_on", "acme", "welcome"),
+    [
+        ("en-GB", "My Company ID", "Continue", "Sign in to Acme", "Hello, Alice Archer"),
+        ("fr-FR", "Mon identifiant d’entreprise", "Continuer", "Connexion à Acme", "Bonjour, Alice Archer"),
+    ],
+)
+def test_alice_signs_in_through_her_company_and_out_of_both(
+    demo: Demo, browser: Browser, locale: str, link: str, go_on: str, acme: str, welcome: str
+) -> None:
+    with browser.new_context(locale=locale) as context:
+        page = context.new_page()
+        page.goto(PRODUCT)
+        page.click("#sign-in")
+        assert page.inner_text("#company-id-link") == link
+        page.click("#company-id-link")
+        page.fill("#username", ALICE)
+        assert page.inner_text("#login-submit") == go_on
+        page.click("#login-submit")
+        page.wait_for_selector("#acme-sign-in")
+        assert page.url.startswith(f"{ACME}/")
+        assert page.inner_text("h1") == acme
+        assert page.input_value("#acme-username") == ALICE
+        screenshots(page, f"acme-sign-in-{locale[:2]}")
+        axe(page)
+        at_acme(page, demo)
+        page.wait_for_selector("#welcome")
+        assert page.inner_text("#welcome") == welcome
+        assert page.inner_text("#userinfo-email") == ALICE
+        page.click("#sign-out")
+        page.wait_for_selector("#sign-in")
+        assert page.url == f"{PRODUCT}/"
+        page.goto(ACME)
+        page.wait_for_selector("#acme-sign-in")  # signed out at Acme too
+
+
+def test_without_script_each_step_has_a_button(demo: Demo, browser: Browser) -> None:
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(PRODUCT)
+        page.click("#sign-in")
+        page.fill("#username", ALICE)  # the first page knows by the domain where she belongs
+        page.click("#login-submit")
+        at_acme(page, demo)
+        page.click("#send button")
+        page.wait_for_selector("#welcome")
+        assert page.inner_text("#userinfo-email") == ALICE
+
+
+def test_acmes_start_page_opens_the_product_and_signs_out_of_it(demo: Demo, browser: Browser) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(ACME)
+        at_acme(page, demo, "bob@acme.example")
+        page.click("#open-product")
+        page.wait_for_selector("#welcome")
+        assert page.url == f"{PRODUCT}/"
+        assert page.inner_text("#welcome") == "Hello, Bob Baker"
+        page.goto(ACME)
+        page.click("#acme-sign-out")
+        page.wait_for_selector("#acme-signed-out")
+
+        def signed_out() -> bool:
+            page.goto(PRODUCT)
+            return page.query_selector("#sign-in") is not None
+
+        wait_until(signed_out, "the product has heard of the logout")
+        page.click("#sign-in")
+        page.wait_for_selector("#username")  # signed out at the provider too
+
+
+def test_acme_answers_encrypted_too(demo: Demo, browser: Browser) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(ACME)
+        at_acme(page, demo)
+        page.check("#encrypted")
+        page.click("#change-answers")
+        assert page.is_checked("#encrypted")
+        answers: list[str] = []
+        page.on("request", lambda request: answers.append(unquote(request.post_data or "")))
+        page.goto(PRODUCT)
+        page.click("#sign-in")
+        page.fill("#username", ALICE)
+        page.click("#login-submit")
+        page.wait_for_selector("#welcome")  # Acme asks nothing: she is signed in there
+        (answer,) = [text for text in answers if text.startswith("SAMLResponse=")]
+        document = b64decode(answer.removeprefix("SAMLResponse=").partition("&")[0])
+        assert b"EncryptedAssertion" in document
+        assert ALICE.encode() not in document
+
+
+def test_acme_lets_nobody_in_by_a_wrong_password(demo: Demo, browser: Browser) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(ACME)
+        page.fill("#acme-username", ALICE)
+        page.fill("#acme-password", "wrong")
+        page.click("#acme-submit")
+        page.wait_for_selector("#wrong")
+        axe(page)
 
 
 def test_the_id_token_is_renewed_by_the_refresh_token(demo: Demo, browser: Browser) -> None:
@@ -206,6 +335,11 @@ def test_the_demos_own_pages_are_good_in_both_widths(demo: Demo, browser: Browse
             axe(page)
             page.goto(MAILBOX)
             screenshots(page, f"mailbox-{locale[:2]}")
+            axe(page)
+            page.goto(ACME)
+            at_acme(page, demo)
+            page.wait_for_selector("#acme-welcome")
+            screenshots(page, f"acme-{locale[:2]}")
             axe(page)
 
 
