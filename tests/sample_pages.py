@@ -47,7 +47,8 @@ def _link(x: Text, **more: Any) -> dict[str, Any]:
 
 
 def _session(x: Text, agent: str, address: str, seconds: int, *, current: bool = False) -> dict[str, Any]:
-    return {"key": x("k1"), "agent": x(agent), "address": x(address), "last_seen": NOW - seconds, "current": current}
+    facts = {"key": x("k1"), "agent": x(agent), "address": x(address), "last_seen": NOW - seconds}
+    return facts | {"current": current, "by_company": current}
 
 
 def _product(x: Text, name: str, uri: str | None, seconds: int, allowed: str | None = None) -> dict[str, Any]:
@@ -178,6 +179,7 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         lambda x: {
             "name": x("Carol Ångström"),
             "email": x("carol@example.org"),
+            "company": x("Acme"),
             "notice": "saved",
             "sessions": [
                 _session(x, "Firefox · Linux", "203.0.113.7", 5, current=True),
@@ -196,6 +198,7 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         lambda x: {
             "name": None,
             "email": x("carol@example.org"),
+            "company": None,
             "notice": None,
             "sessions": [_session(x, "Firefox · Linux", "203.0.113.7", 5, current=True)],
             "products": [],

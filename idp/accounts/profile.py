@@ -43,6 +43,7 @@ def show_me() -> Response:
         language=session.locale,
         name=session.person.get("name"),
         email=session.email,
+        company=session.person.get("company", {}).get("name"),
         locale=(session.locale or "").partition("-")[0] or None,  # the form offers languages, not countries
         sessions=[
             {
@@ -51,6 +52,7 @@ def show_me() -> Response:
                 "address": one.address,
                 "last_seen": one.last_seen,
                 "current": one.key == session.key,
+                "by_company": one.company is not None,
             }
             for one in sessions_of(here.store, session.account_id, here.clock())
         ],
