@@ -26,12 +26,14 @@ SAML = "urn:oasis:names:tc:SAML:2.0:assertion"
 SAMLP = "urn:oasis:names:tc:SAML:2.0:protocol"
 DS = "http://www.w3.org/2000/09/xmldsig#"
 XENC = "http://www.w3.org/2001/04/xmlenc#"
-XML = "http://www.w3.org/XML/1998/namespace"
+_XML = "{http://www.w3.org/XML/1998/namespace}"
+_XML_ALLOWED = {_XML + "lang", _XML + "space"}
 
 LARGEST = 256 * 1024  # characters of base64, and bytes of what is in it
 MOST_ELEMENTS = 5_000
 DEEPEST = 40
-MOST_ATTRIBUTES = 64  # of one element; likewise the namespaces in scope
+MOST_ATTRIBUTES = 64  # of one element
+MOST_NAMESPACES = 64  # in scope of one element, in a document that declares many
 
 # XML 1.0 section 2.8: the declaration is no processing instruction, and it may say nothing but what we read anyway.
 _DECLARATION = re.compile(
@@ -41,6 +43,8 @@ _DECLARATION = re.compile(
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
+_TOO_DEEP = etree.XPath(f"boolean({'/*' * (DEEPEST + 1)})")
+_NAMESPACE = re.compile(r"""xmlns(?::[^\s=]*)?\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _SPACE = {ord(letter): None for letter in " \t\r\n"}
 
 
@@ -128,36 +132,34 @@ def parse(document: bytes) -> _Element:
     except etree.XMLSyntaxError as error:
         raise _unreadable("well-formed XML", f"an XML error of kind {error.code}") from None
     _check_elements(root)
+    declared = _NAMESPACE.findall(text)
+    # Exclusive C14N fails on a relative namespace, and some programs then verify nothing at all ("void canonicalisation").
+    if not all(_ABSOLUTE.fullmatch(one or other) for one, other in set(declared) - {("", "")}):
+        raise _unreadable("absolute namespace names", "a relative one")
+    # What a signature costs grows with the namespaces in scope; few declarations cannot make many.
+    if len(declared) > MOST_NAMESPACES and any(len(one.nsmap) > MOST_NAMESPACES for one in root.iter()):
+        raise SamlRefused("saml_too_large", f"at most {MOST_NAMESPACES} namespaces in scope", "more")
     return root
 
 
 def _check_elements(root: _Element) -> None:
     """What the parser lets through although no message needs it."""
+    if _TOO_DEEP(root):
+        raise SamlRefused("saml_too_large", f"at most {DEEPEST} elements within each other", "more")
     ids: set[str] = set()
-    depth = 0
-    for event, element in etree.iterwalk(root, events=("start", "end")):
-        if event == "end":
-            depth -= 1
-            continue
-        depth += 1
-        if depth > DEEPEST:
-            raise SamlRefused("saml_too_large", f"at most {DEEPEST} elements within each other", "more")
+    for element in root.iter():
         if not isinstance(element.tag, str):
             raise _unreadable("elements and text only", "something else")
-        namespaces = element.nsmap.values()
-        if len(namespaces) > MOST_ATTRIBUTES or len(element.attrib) > MOST_ATTRIBUTES:
-            raise SamlRefused("saml_too_large", f"at most {MOST_ATTRIBUTES} attributes and namespaces", "more")
-        # Exclusive C14N fails on a relative namespace, and some programs then verify nothing at all ("void canonicalisation").
-        if not all(_ABSOLUTE.fullmatch(namespace) for namespace in namespaces):
-            raise _unreadable("absolute namespace names", "a relative one")
-        for name, value in element.attrib.items():
-            qualified = etree.QName(name)
-            if qualified.namespace == XML and qualified.localname not in ("lang", "space"):
-                raise _unreadable("no attribute that moves what others mean", f"xml:{qualified.localname}")
-            if qualified.localname.lower() == "id":
+        attributes = element.items()
+        if len(attributes) > MOST_ATTRIBUTES:
+            raise SamlRefused("saml_too_large", f"at most {MOST_ATTRIBUTES} attributes", "more")
+        for name, value in attributes:
+            if name[-2:].lower() == "id" and local(name).lower() == "id":
                 if value in ids:
                     raise SamlRefused("saml_structure_wrong", "IDs that are unique", "an ID that is there twice")
                 ids.add(value)
+            if name.startswith(_XML) and name not in _XML_ALLOWED:
+                raise _unreadable("no attribute that moves what others mean", f"xml:{local(name)}")
 
 
 def canonical(element: _Element, prefixes: tuple[str, ...] = ()) -> bytes:
