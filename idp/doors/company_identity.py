@@ -100,8 +100,9 @@ def _find_address(
     reason = "company_email_malformed" if len(values) == 1 else "company_email_several"
     if not values:
         reason = "company_email_missing"
-    elif address is None and len(values) == 1 and _other_address(assertion, owns_domain):
+    elif address is None and len(values) == 1 and (elsewhere := _other_address(assertion, owns_domain)):
         reason = "company_email_upn"  # a user name is where the address should be, and the address is elsewhere
+        expected += f", as in the attribute {elsewhere}"
     looked.at("email", address is not None, reason=reason, expected=expected, received=received)
     if address is not None:
         _check_domain(looked, "email_domain", address, assertion, owns_domain)
