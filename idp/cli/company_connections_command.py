@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,7 @@ from idp.cli.company_arguments import (
     find_connection,
     opened,
     print_row,
+    read_file,
     sure,
     utc,
 )
@@ -103,6 +105,7 @@ def add(
                 attributes=attributes,
                 hint=preset.hint,
                 metadata_url=source["metadata_url"],
+                metadata_certificate=_pem_of(source["metadata_certificate"]),
                 document=document,
                 source=kind,
                 actor=audit.operator(),
@@ -190,6 +193,7 @@ def set_values(connection: str, values: tuple[str, ...]) -> None:
     name_attribute= given_name= family_name=
     hint=login_hint             how the typed address is passed on: subject, login_hint, username, none
     metadata_url=https://…      read again on schedule; metadata_url= ends that
+    metadata_certificate=       metadata needs no signature any more (to demand one: replace --metadata-certificate)
     contexts={"urn:…":{"acr":"2","amr":["mfa"]}}   what a proof at the company counts for, as JSON
     """
     from idp import audit
@@ -216,6 +220,8 @@ def replace(connection: str, **source: Any) -> None:
             config, now, found.name_id_format, found.attributes.get("email"), **source
         )  # fmt: skip
         settings = {"metadata_url": source["metadata_url"]} if source["metadata_url"] else {}
+        if source["metadata_certificate"] is not None:
+            settings["metadata_certificate"] = _pem_of(source["metadata_certificate"])
         with database.transaction() as db:
             changed = connections_of(config).change(
                 db, found.id, description=description, document=document, source=kind, actor=audit.operator(), now=now,
@@ -300,7 +306,7 @@ def _settings(connection: SamlConnection, values: tuple[str, ...]) -> dict[str, 
             wanted[key] = text
         elif key == "name_id_format":
             wanted[key] = name_id_format_of(text)
-        elif key == "metadata_url":
+        elif key == "metadata_url" or (key == "metadata_certificate" and not text):
             wanted[key] = text or None
         elif key == "contexts":
             try:
@@ -312,6 +318,12 @@ def _settings(connection: SamlConnection, values: tuple[str, ...]) -> dict[str, 
     if "attributes" in wanted:
         wanted["attributes"] = {meaning: name for meaning, name in attributes.items() if name}
     return wanted
+
+
+def _pem_of(file: Path | None) -> str | None:
+    from idp.certificates import read_certificates, to_pem
+
+    return "".join(map(to_pem, read_certificates(read_file(file)))) if file is not None else None
 
 
 def _row(found: SamlConnection) -> dict[str, Any]:

@@ -27,6 +27,8 @@ def described(command: Callable[..., None]) -> Callable[..., None]:
     options = (
         click.option("--metadata-url", help="Where its metadata is; it is read again on schedule."),
         click.option("--metadata-file", type=click.Path(path_type=Path), help="Its metadata as a file."),
+        click.option("--metadata-certificate", type=click.Path(path_type=Path),
+                     help="What its metadata is signed with: then no other metadata counts."),
         click.option("--entity-id", help="Its entityID, by hand."),
         click.option("--sign-on-url", help="Where people are sent to sign in."),
         click.option("--binding", type=click.Choice(["redirect", "post"]), default="redirect", show_default=True,
@@ -47,6 +49,7 @@ def describe(
     *,
     metadata_url: str | None,
     metadata_file: Path | None,
+    metadata_certificate: Path | None,
     entity_id: str | None,
     sign_on_url: str | None,
     binding: str,
@@ -54,6 +57,7 @@ def describe(
     certificate: Path | None,
 ) -> tuple[Description, str, str]:
     """What the options describe, the metadata document (empty: none), and whether it came by url, file or form."""
+    from idp.certificates import read_certificates
     from idp.connections import description_from_form
     from idp.doors.saml_metadata import fetch_metadata, read_metadata
     from idp.fetch import Fetcher
@@ -68,7 +72,8 @@ def describe(
             document = fetch_metadata(Fetcher(config), metadata_url)
         else:
             document = read_file(metadata_file or Path())
-        description = read_metadata(document, now, loopback=config.on_loopback)
+        signed_by = read_certificates(read_file(metadata_certificate))[0] if metadata_certificate is not None else None
+        description = read_metadata(document, now, loopback=config.on_loopback, signed_by=signed_by)
         return description, document.decode("utf-8", "replace"), "url" if metadata_url is not None else "file"
     if entity_id is None or sign_on_url is None or certificate is None:
         raise OperatorError("By hand at least --entity-id, --sign-on-url and --certificate are needed.")

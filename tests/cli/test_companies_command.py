@@ -362,6 +362,26 @@ def test_metadata_that_is_none_is_refused(idp: Idp, tmp_path: Path) -> None:
         refused(idp("connections", "add", "Acme", "--metadata-file", str(tmp_path / "wrong.xml")), says)
 
 
+def test_metadata_that_must_be_signed_counts_only_with_that_signature(idp: Idp, tmp_path: Path) -> None:
+    company = CompanyIdp()
+    _, other = key_pair("rsa", "somebody else")
+    for name, certificate in (("right", company.certificate), ("wrong", other)):
+        (tmp_path / name).write_bytes(certificate.public_bytes(Encoding.DER))
+    (tmp_path / "signed.xml").write_bytes(company.metadata(sign=True))
+    (tmp_path / "unsigned.xml").write_bytes(company.metadata())
+    done(idp("add", "Acme"))
+
+    def add(document: str, certificate: str) -> Result:
+        return idp(
+            "connections", "add", "Acme", "--metadata-file", str(tmp_path / document),
+            "--metadata-certificate", str(tmp_path / certificate),
+        )  # fmt: skip
+
+    refused(add("unsigned.xml", "right"), "saml_metadata_unsigned")
+    refused(add("signed.xml", "wrong"), "saml_metadata_signature_wrong")
+    done(add("signed.xml", "right"))
+
+
 def test_our_metadata_is_what_an_identity_provider_can_read(idp: Idp, acme: Customer) -> None:
     printed = done(idp("connections", "metadata", acme.connection.id))
     assert printed.startswith("<")
