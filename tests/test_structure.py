@@ -64,6 +64,29 @@ NAMES = {
     "rotate_refresh": ("idp.oidc.codes_and_tokens",),
     "GrantState": ("idp.oidc.provider",),
 }
+# From a message to a person, each thing is made in one place, from the one before it. An Identity is also made by the other
+# doors, and where one that was parked is taken up again.
+MAKERS = {
+    "VerifiedBytes": ("idp.doors.saml_signature",),
+    "ReadAssertion": ("idp.doors.saml_assertion",),
+    "Assertion": ("idp.doors.saml_assertion",),
+    "Identity": ("idp.doors.company_identity", "idp.doors.password", "idp.login.arrival"),
+}
+# What reads an assertion or names a person never sees the message itself, nor changes what was read.
+BLIND = {
+    "idp.doors.saml_assertion": (
+        "idp.doors.saml_document.parse",
+        "idp.doors.saml_document.decode",
+        "idp.doors.saml_signature.verify",
+        "dataclasses.replace",
+    ),
+    "idp.doors.company_identity": (
+        "lxml",
+        "idp.doors.saml_document",
+        "idp.doors.saml_signature",
+        "dataclasses.replace",
+    ),
+}
 # Companions import Flask but serve no URL; a new one is a decision.
 COMPANIONS = {
     "idp.app",
@@ -274,6 +297,18 @@ def pyop_provider_has_one_subclass(tree: Tree) -> Iterator[str]:
         yield f"pyop's Provider is subclassed by {subclasses}, not by idp.oidc.provider.Provider alone"
 
 
+def identities_come_from_verified_bytes(tree: Tree) -> Iterator[str]:
+    """Nobody makes what a company says but from bytes that a pinned key has signed: each step has one maker."""
+    for file in tree.files:
+        calls = [node for node in ast.walk(file.tree) if isinstance(node, ast.Call)]
+        for name in {ast.unparse(call.func).rpartition(".")[2] for call in calls} & MAKERS.keys():
+            if file.module not in MAKERS[name]:
+                yield f"{file.module}: {name} is made in {MAKERS[name][0]}"
+        for library in BLIND.get(file.module, ()):
+            if any(name == library or name.startswith(library + ".") for name in file.imports):
+                yield f"{file.module} → {library}: it would read what was not verified"
+
+
 def file_names_are_unique(tree: Tree) -> Iterator[str]:
     seen: dict[str, str] = {}
     for file in tree.files:
@@ -316,6 +351,7 @@ RULES: tuple[Callable[[Tree], Iterator[str]], ...] = (
     each_library_has_one_home,
     some_names_have_one_home,
     pyop_provider_has_one_subclass,
+    identities_come_from_verified_bytes,
     file_names_are_unique,
     names_say_something,
     folders_introduce_themselves,
@@ -354,6 +390,11 @@ def file(module: str, code: str) -> File:
         (some_names_have_one_home, [file("idp.keys", "import os\nos.environ['X']")]),
         (some_names_have_one_home, [file("idp.keys", "from os import getenv")]),
         (pyop_provider_has_one_subclass, [file("idp.oidc.other", "class Mine(PyopProvider): ...")]),
+        (identities_come_from_verified_bytes, [file("idp.doors.company", "Identity(door='company')")]),
+        (identities_come_from_verified_bytes, [file("idp.doors.saml_response", "VerifiedBytes(b'', key, seal)")]),
+        (identities_come_from_verified_bytes, [file("idp.admin.dry_run", "saml_assertion.Assertion(issuer='x')")]),
+        (identities_come_from_verified_bytes, [file("idp.doors.company_identity", "from lxml import etree")]),
+        (identities_come_from_verified_bytes, [file("idp.doors.saml_assertion", "from dataclasses import replace")]),
         (file_names_are_unique, [file("idp.keys", ""), file("idp.cli.keys", "")]),
         (names_say_something, [file("idp.mail_utils", "")]),
         (folders_introduce_themselves, [File("idp.a", "x = 1")]),
