@@ -38,7 +38,7 @@ def _bare_client(x: Text) -> SimpleNamespace:
 
 def _login(x: Text, **more: Any) -> dict[str, Any]:
     values = {"p": x("p1"), "client": _client(x), "username": x("carol@example.org"), "problem": None, "receipt": None}
-    return values | {"wait": None} | more
+    return values | {"wait": None, "keep": False} | more
 
 
 def _link(x: Text, **more: Any) -> dict[str, Any]:
@@ -89,14 +89,14 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         "login/start.html",
         lambda x: _login(x, username=x("carol@"), problem="login.email_malformed", receipt=x(RECEIPT)),
     ),
-    "password": ("login/password.html", lambda x: _login(x, wait=None, keep=False)),
+    "password": ("login/password.html", lambda x: _login(x)),
     "password-wrong": (
         "login/password.html",
-        lambda x: _login(x, problem="login.password_wrong", receipt=x(RECEIPT), wait=None, keep=True),
+        lambda x: _login(x, problem="login.password_wrong", receipt=x(RECEIPT), keep=True),
     ),
     "password-wait": (
         "login/password.html",
-        lambda x: _login(x, client=_bare_client(x), receipt=x(RECEIPT), wait=75, keep=False),
+        lambda x: _login(x, client=_bare_client(x), receipt=x(RECEIPT), wait=75),
     ),
     "try-start": (
         "admin/try_start.html",

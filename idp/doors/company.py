@@ -14,6 +14,7 @@ from flask import Blueprint, Response, abort, g, request
 
 from idp import cookies, csrf, throttle
 from idp.accounts.identity import canonical_email
+from idp.accounts.remembered import remembered
 from idp.accounts.sessions import CompanySession
 from idp.attempts import Step
 from idp.companies import CompanyRefused, owns_domain
@@ -59,7 +60,8 @@ def take_company_email() -> Response:
     """Go to the company of the address; or to the standard door, if that was asked for, with what is typed so far."""
     handle = request.form.get("p", "")
     username = request.form.get("username", "").strip()[:MAX_EMAIL]
-    pending = find_pending(handle, email=username)
+    kept = "yes" if request.form.get("keep") == "yes" else ""
+    pending = find_pending(handle, email=username, keep=kept)
     if request.form.get("door") == "own":
         return go("/login/password", p=handle)
     try:
@@ -324,10 +326,25 @@ def _enter(pending: Pending, connection: SamlConnection, answered: Answered) -> 
     if outcome != "taken":
         raise _noted(PageError(_OUTCOMES[outcome]), pending.receipt, connection)
     here.attempts.step(pending.receipt, Step.company_identified, door="company", connection_id=connection.id)
+    identity = answered.arrival.identity
+    # Who is remembered here was not asked again for the address, nor whether to be kept signed in.
+    kept = pending.keep or remembered() == identity.email
     try:
-        return finish(pending, answered.arrival.identity, kept=False, arrival=answered.arrival)
+        return finish(pending, identity, kept=kept, arrival=answered.arrival)
     except (PageError, CompanyRefused) as error:
         raise _noted(error, pending.receipt, connection, Step.account_decision) from None
+
+
+@bp.get("/login/company/failed")
+def say_why() -> Response:
+    """Why the company's sign-in did not work, and the other doors."""
+    pending = find_pending(request.args.get("p", ""))
+    if not pending.failed:
+        return go("/login/company", p=pending.handle)
+    connection, reason = pending.failed.split(" ")
+    return show(
+        "login/company_failed.html", pending, 403, reason=reason, receipt=pending.receipt, connection=connection
+    )
 
 
 # --- what identity providers read --------------------------------------------------------------------------------------------
@@ -352,19 +369,16 @@ def _connection(connection_id: str) -> SamlConnection:
 
 
 def _failed(pending: Pending, connection: SamlConnection, reason: str) -> Response:
-    """Why the company's sign-in did not work, and the other doors."""
-    return show(
-        "login/company_failed.html",
-        pending,
-        403,
-        reason=reason,
-        receipt=pending.receipt,
-        connection=connection.id,
-    )
+    """To the page that says why: one that can be read again, in another language and after the Back button."""
+    find_pending(pending.handle, failed=f"{connection.id} {reason}")
+    return go("/login/company/failed", p=pending.handle)
 
 
 def _page(
     pending: Pending, username: str, *, problem: str | None = None, wait: int | None = None, status: int = 200
 ) -> Response:
     receipt = pending.receipt if problem or wait else None
-    return show("login/company.html", pending, status, username=username, problem=problem, wait=wait, receipt=receipt)
+    keep = pending.keep or bool(remembered())
+    return show(
+        "login/company.html", pending, status, username=username, problem=problem, wait=wait, receipt=receipt, keep=keep
+    )

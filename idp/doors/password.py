@@ -22,7 +22,7 @@ bp = Blueprint("password", __name__)
 def ask_password() -> Response:
     """Show e-mail and password together, so that a password manager can fill both."""
     pending = find_pending(request.args.get("p", ""))
-    return _page(pending, pending.email, keep=bool(remembered()))  # who was kept signed in before wants it again
+    return _page(pending, pending.email, keep=pending.keep or bool(remembered()))
 
 
 @bp.post("/login/password")

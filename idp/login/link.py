@@ -70,7 +70,8 @@ def take_password() -> Response:
     if answer != first.account_id:
         return _page(pending, arrival, first, problem="link.password_wrong", status=400)
     _note_linked(pending.receipt, arrival, first.account_id)
-    return finish(pending, arrival.identity, kept=False, arrival=arrival, proved=Proved(first.account_id, "password"))
+    proved = Proved(first.account_id, "password")
+    return finish(pending, arrival.identity, kept=pending.keep, arrival=arrival, proved=proved)
 
 
 @bp.post("/login/link/send")

@@ -27,6 +27,7 @@ class Pending:
     receipt: str
     created: int
     email: str = ""  # what was typed in the first step
+    keep: bool = False  # whether the person wants to be kept signed in
     session: str = ""  # key of the session that was opened for this request
     scopes: tuple[str, ...] = ()  # what the request asks for, checked
     asked: str = ""  # key of the session that was shown the consent page
@@ -38,6 +39,7 @@ class Pending:
     max_age: int | None = None  # seconds
     acr_values: tuple[str, ...] = ()  # the strengths of sign-in that it would like
     silent: bool = False  # nobody may be asked anything (prompt=none)
+    failed: str = ""  # why the company's door led nowhere: its connection, and a code of the reasons table
     arrival: str = ""  # who has come through a company's door and must still prove the old account (login/arrival.py)
 
 
@@ -88,7 +90,7 @@ def park(
 
 
 def find(store: RedisStore, handle: str, browser: str, now: float, **notes: str) -> Pending:
-    """Find the pending login and, in the same round trip, note ``email``, ``session``, ``asked``, ``consent`` or ``arrival``.
+    """Find the pending login and, in the same round trip, note ``email``, ``keep``, ``session``, ``asked``, ``consent``, ``failed`` or ``arrival``.
 
     :raises PageError: it is unknown or over (``pending_unknown``), or it began in another browser
         (``pending_foreign_browser``).
@@ -122,6 +124,7 @@ def _pending(handle: str, answer: list[object]) -> Pending:
         receipt=fields["receipt"],
         created=int(fields["created"]),
         email=fields["email"],
+        keep=fields.get("keep") == "yes",
         session=fields.get("session", ""),
         scopes=tuple(fields["scopes"].split()),
         asked=fields.get("asked", ""),
@@ -133,5 +136,6 @@ def _pending(handle: str, answer: list[object]) -> Pending:
         max_age=int(fields["max_age"]) if fields["max_age"] else None,
         acr_values=tuple(fields["acr_values"].split()),
         silent=fields["silent"] == "1",
+        failed=fields.get("failed", ""),
         arrival=fields.get("arrival", ""),
     )

@@ -54,13 +54,14 @@ def take_email() -> Response:
     """Take the e-mail address and go to its door, or to the other door that was asked for with what is typed so far."""
     handle = request.form.get("p", "")
     username = request.form.get("username", "").strip()[:MAX_EMAIL]
+    kept = "yes" if request.form.get("keep") == "yes" else ""
     if request.form.get("door") == "company":
-        find_pending(handle, email=username)
+        find_pending(handle, email=username, keep=kept)
         return go("/login/company", p=handle)
     email = _address(username)
     if not email:
         return _page(find_pending(handle), username, problem="login.email_malformed", status=400)
-    pending = find_pending(handle, email=username)
+    pending = find_pending(handle, email=username, keep=kept)
     return _lead(pending, door_of(email, hinted=pending.connection))
 
 
@@ -92,4 +93,7 @@ def _page(
     pending: Pending, username: str, *, problem: str | None = None, wait: int | None = None, status: int = 200
 ) -> Response:
     receipt = pending.receipt if problem or wait else None
-    return show("login/start.html", pending, status, username=username, problem=problem, wait=wait, receipt=receipt)
+    keep = pending.keep or bool(remembered())  # who was kept signed in before wants it again
+    return show(
+        "login/start.html", pending, status, username=username, problem=problem, wait=wait, receipt=receipt, keep=keep
+    )

@@ -377,3 +377,33 @@ def test_sa_45_the_identity_provider_ends_the_session(walker: Walker, acme: Cust
     assert walker.get("/me").status_code == 200
     clock.advance(120)
     assert walker.get("/me").status_code == 303
+
+
+# --- kept signed in --------------------------------------------------------------------------------------------------------------
+
+
+def test_who_asks_to_be_kept_signed_in_is_and_is_remembered(walker: Walker, acme: Customer, clock: Clock) -> None:
+    page = walker.follow(walker.submit(walker.follow(walker.az()), "/login", username=ALICE, keep="yes"))
+    done = come_back(walker, acme, request_at(page))
+    assert "code" in walker.answer_of(done)
+    clock.advance(20 * 86400)
+    assert walker.get("/me").status_code == 200
+    clock.advance(20 * 86400)
+    # The session is over; the address is remembered, and so is the wish.
+    request = request_at(walker.follow(walker.az()))
+    come_back(walker, acme, request)
+    clock.advance(20 * 86400)
+    assert walker.get("/me").status_code == 200
+    # A product that may not ask gets an answer by way of the company.
+    clock.advance(20 * 86400)
+    page = walker.az(prompt="none")
+    while page.status_code == 303 and page.location.startswith("/"):
+        page = walker.get(page.location)
+    assert request_at(page).document.get("IsPassive") == "true"
+
+
+def test_who_does_not_is_not(walker: Walker, acme: Customer, clock: Clock) -> None:
+    sign_in(walker, acme)
+    clock.advance(20 * 86400)
+    assert walker.get("/me").status_code == 303
+    assert 'value=""' in text(walker.follow(walker.az()))

@@ -33,7 +33,8 @@ def _serve(context: BrowserContext, app: Flask, posted: list[str]) -> Page:
 
     def answer(route: Route) -> None:
         request = route.request
-        if request.method == "POST":
+        leaves = request.is_navigation_request() and not request.url.startswith(HERE)
+        if request.method == "POST" or leaves:  # the page stays
             route.fulfill(status=204)
             return
         if not request.url.startswith(HERE):
