@@ -91,6 +91,7 @@ def test_machines_read_the_same_as_json(provider: Attempts, idp: Callable[..., R
         "last_at": int(NOW),
         "client_id": "gotowebinar",
         "door": "password",
+        "connection_id": None,
         "account_id": None,
         "outcome": "failed",
         "reason": "password_wrong",

@@ -15,7 +15,10 @@ from idp.models import Attempt
 from idp.parts import Parts
 from idp.reasons import REASONS
 from idp.redis_store import RedisStore
+from tests.company_walker import come_back, leave, sign_in
+from tests.fakes.company_idp import CompanyIdp
 from tests.journey import Walker, add_carol
+from tests.saml_parties import add_customer
 
 
 def code_on(page: TestResponse) -> str:
@@ -110,6 +113,37 @@ def test_a_failed_redemption_stands_in_the_receipt_of_its_sign_in(walker: Walker
         names = [step.name for step in steps_of(db, attempt.code)]
     assert names[0] == "request_received"
     assert names[-3:] == ["code_issued", "token_issued", "token_refused"]
+
+
+def test_a_sign_in_through_a_company_is_one_receipt_from_the_product_to_the_code(walker: Walker, parts: Parts) -> None:
+    acme = add_customer(parts.database, parts.connections, CompanyIdp(), now=parts.clock(), random=parts.random)
+    refused = come_back(walker, acme, leave(walker), audience="https://another.example")
+    attempt, steps = told(parts, code_on(refused))
+    assert (attempt.outcome, attempt.reason) == ("failed", "saml_audience_wrong")
+    assert (attempt.door, attempt.connection_id, attempt.client_id) == ("company", acme.connection.id, "C1")
+    names = [name for name, _ in steps]
+    assert names.index("request_received") < names.index("request_sent") < names.index("response_refused")
+    again = Walker(walker.app, parts)
+    assert "code" in again.answer_of(sign_in(again, acme))
+    parts.attempts.flush()
+    drain(parts.store, parts.database)
+    with parts.database.reading() as db:
+        done = next(one for one in latest_attempts(db, 10, failed=False) if one.outcome == "done")
+        names = [step.name for step in steps_of(db, done.code)]
+        facts = str(
+            [step.facts for step in steps_of(db, done.code)] + [step.facts for step in steps_of(db, attempt.code)]
+        )
+    road = [
+        "request_received",
+        "request_sent",
+        "response_received",
+        "company_identified",
+        "session_opened",
+        "code_issued",
+    ]
+    assert [name for name in names if name in road] == road
+    assert done.connection_id == acme.connection.id
+    assert "alice" not in facts  # masked, wherever it stood
 
 
 def test_without_redis_the_page_still_shows_a_receipt(parts: Parts, tmp_path: Path) -> None:
