@@ -21,12 +21,14 @@ ISSUER = "{urn:oasis:names:tc:SAML:2.0:assertion}Issuer"
 
 @dataclass
 class CompanySite:
-    """``host``: its name with port. ``changes``: what the next responses say beyond the usual (fields of ``Answer``)."""
+    """``host``: its name with port. ``changes``: what the next responses say beyond the usual (fields of ``Answer``).
+    ``answers_logout``: how it answers our logout requests."""
 
     idp: CompanyIdp
     host: str = ""
     changes: dict[str, Any] = field(default_factory=dict)
     asked: list[etree._Element] = field(default_factory=list)
+    answers_logout: str = "redirect"  # or post, unsigned, never
 
     @property
     def address(self) -> str:
@@ -37,6 +39,8 @@ class CompanySite:
         app.add_url_rule("/sso", view_func=self.sign_in, methods=["GET", "POST"])
         app.add_url_rule("/sso/answer", view_func=self.let_in, methods=["POST"])
         app.add_url_rule("/portal", view_func=self.portal)
+        app.add_url_rule("/slo", view_func=self.sign_out, methods=["GET", "POST"])
+        app.add_url_rule("/leave", view_func=self.leave)
         return app
 
     def sign_in(self) -> Response:
@@ -71,6 +75,39 @@ class CompanySite:
         encoded = self.idp.response(request_id="", acs=acs, audience=audience, name_id=request.cookies["company"])
         return _post(acs, encoded, request.args.get("relay_state", ""))
 
+    def sign_out(self) -> Response:
+        """Take our logout request, and end the session here; or our answer to one of its own."""
+        if "SAMLResponse" in request.values:
+            return _page("left", "<h1>You have left</h1>")
+        raw = base64.b64decode(request.values["SAMLRequest"])
+        asked = etree.fromstring(raw if request.method == "POST" else zlib.decompress(raw, -15))
+        self.asked.append(asked)
+        slo = str(asked.findtext(ISSUER)).removesuffix("metadata") + "slo"
+        relay_state = request.values.get("RelayState", "")
+        signed = self.answers_logout == "post"
+        document = self.idp.logout_response(destination=slo, in_response_to=str(asked.get("ID")), sign=signed)
+        query = self.idp.redirect_query(document, relay_state=relay_state)
+        match self.answers_logout:
+            case "never":
+                response = _page("left", "<h1>You have left</h1>")
+            case "post":
+                response = _post(slo, base64.b64encode(document).decode(), relay_state)
+            case "unsigned":
+                response = _go(f"{slo}?{query.partition('&SigAlg')[0]}")
+            case _:
+                response = _go(f"{slo}?{query}")
+        response.delete_cookie("company")
+        return response
+
+    def leave(self) -> Response:
+        """Whoever leaves the company leaves us too."""
+        document = self.idp.logout_request(
+            destination=request.args["slo"], name_id=request.cookies["company"], sign=False
+        )
+        response = _go(f"{request.args['slo']}?{self.idp.redirect_query(document, relay_state='theirs')}")
+        response.delete_cookie("company")
+        return response
+
     def _answer(self, asked: etree._Element, name_id: str, **changes: Any) -> Response:
         acs = str(asked.get("AssertionConsumerServiceURL"))
         encoded = self.idp.response(
@@ -87,6 +124,10 @@ def _post(acs: str, encoded: str, relay_state: str) -> Response:
         f'<input type="hidden" name="RelayState" value="{escape(relay_state)}"><button id="carry">Continue</button></form>'
         "<script>document.forms[0].submit()</script>",
     )
+
+
+def _go(url: str) -> Response:
+    return Response(status=302, headers={"Location": url})
 
 
 def _page(name: str, html: str) -> Response:

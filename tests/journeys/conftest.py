@@ -101,7 +101,7 @@ class Company:
 def company(world: World) -> Iterator[Company]:
     site = CompanySite(CompanyIdp("https://idp.acme.test/saml"))
     with running(site, "idp.acme.test", world.authority):
-        site.idp.sso_url = f"{site.address}/sso"
+        site.idp.sso_url, site.idp.slo_url = f"{site.address}/sso", f"{site.address}/slo"
         config = world.provider.config
         database = Database(config)
         customer = add_customer(database, connections_of(config), site.idp, now=time.time(), random=secrets.token_bytes)
