@@ -31,7 +31,7 @@ MENDED_AT: Mapping[str, Setting] = {
     "company_domain_foreign": "attributes",
     "saml_logout_issuer": "logout",
     "saml_logout_destination": "logout",
-    "saml_logout_encrypted": "encryption",
+    "saml_logout_encrypted": "logout",
 }
 
 
