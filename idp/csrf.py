@@ -37,7 +37,8 @@ def make_token() -> str:
 
 
 def exempt(view: View) -> View:
-    """Mark a view that other sites may post to: ``/authorize`` and ``/logout``, which change nothing without asking."""
+    """Mark a view that other sites may post to: ``/authorize`` and ``/logout``, which change nothing without asking, and what
+    companies' identity providers send, which counts by its signature."""
     view.__dict__["csrf_exempt"] = True
     return view
 
