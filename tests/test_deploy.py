@@ -405,6 +405,28 @@ def test_too_much_never_arrives(front: Front) -> None:
 
 
 @pytest.mark.needs("nginx")
+@pytest.mark.parametrize(
+    ("path", "size", "status"),
+    [
+        (
+            "/saml/acme0001/acs",
+            300 * 1024,
+            200,
+        ),  # what companies' identity providers answer is longer than any form of ours
+        ("/saml/acme0001/acs", 400 * 1024 + 1, 413),
+        ("/saml/acme0001/acs/", 65537, 413),
+        ("/saml/acme0001/slo", 65537, 413),
+        ("/x/saml/acme0001/acs", 65537, 413),
+    ],
+)
+def test_one_address_takes_long_forms(front: Front, path: str, size: int, status: int) -> None:
+    front.upstream.seen.clear()
+    head = f"POST {path} HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n".encode()
+    assert front.send(head + b"x" * (size if status == 200 else 0)).startswith(f"HTTP/1.1 {status}".encode())
+    assert [request.split(b" ", 2)[1].decode() for request in front.upstream.seen] == [path] * (status == 200)
+
+
+@pytest.mark.needs("nginx")
 def test_another_name_gets_no_answer(front: Front) -> None:
     with pytest.raises(ssl.SSLError):
         front.send(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", name="evil.example")

@@ -8,6 +8,7 @@ left, is it the first time, whose account is it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeVar
 
 from flask import Blueprint, Response, abort, g, request
@@ -220,6 +221,8 @@ def _answered(
     common = trip.sent.id, trip.pending, trip.receipt, trip.purpose, trip.sent.passive
     if assertion is None or identity is None or reason:
         return Answered(*common, reason=reason or "internal")
+    if trip.sent.force_authn:  # they have proved themselves since we asked, whatever the company's clock says
+        identity = replace(identity, at=max(identity.at, trip.sent.issued_at))
     session = CompanySession(connection.id, assertion.name_id, assertion.name_id_format, assertion.session_index)
     arrival = Arrival(identity, connection.company_id, session, assertion.session_not_on_or_after)
     return Answered(*common, arrival=arrival, assertion=assertion.id, until=assertion.not_on_or_after)
@@ -288,6 +291,8 @@ def _noted(error: Failure, receipt: str, connection: SamlConnection, step: Step 
 def come_back() -> Response:
     """Fetch what was verified: is this the browser that left, is it the first time, whose account is it?"""
     here = parts()
+    if request.method == "HEAD":
+        abort(405)  # what is fetched once must be seen
     connection = _connection(request.args.get("c", ""))
     answered = saml_requests.fetch(here.store, connection.id, request.args.get("r", ""), here.clock())
     if answered is None or answered.purpose != "login":
