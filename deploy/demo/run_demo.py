@@ -70,10 +70,10 @@ def main() -> int:
         run_well(*IDP, "database", "upgrade", environment=environment)
         for name, command in PROGRAMS.items():
             running[name] = start(name, command, environment)
-        for name, (address, _) in ADDRESSES.items():
-            wait_for(f"{address}/health/ready" if name == "provider" else address, name, running[name])
         for email, name in STANDARD.items():
             add_person(email, name, passwords[email], environment)
+        for name, (address, _) in ADDRESSES.items():
+            wait_for(f"{address}/health/ready" if name == "provider" else address, name, running[name])
         run_well(sys.executable, HERE / "sample_company.py", KEPT, ADDRESSES["Acme"][0], environment=environment)
         show_table(passwords)
         ended, _ = os.wait()
