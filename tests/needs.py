@@ -38,6 +38,7 @@ NEEDS: dict[str, dict[str, tuple[str, ...]]] = {
     "sqlite": {"sqlite3": ("sqlite3",)},
     "systemd": {"systemd-analyze": ("systemd",)},
     "wrk": {"wrk": ("wrk",)},
+    "xmlsec1": {"xmlsec1": ("xmlsec1",)},
 }
 # Debian keeps servers where an ordinary user's PATH does not look.
 SEARCH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))

@@ -76,6 +76,7 @@ MAKERS = {
 BLIND = {
     "idp.doors.saml_assertion": (
         "idp.doors.saml_document.parse",
+        "idp.doors.saml_document.parse_again",
         "idp.doors.saml_document.decode",
         "idp.doors.saml_signature.verify",
         "dataclasses.replace",

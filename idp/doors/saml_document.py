@@ -64,7 +64,9 @@ class SamlRefused(IdpError):
 
 def shown(text: str) -> str:
     """Anything that was sent, as it may be shown: one line, at most 200 characters, addresses masked."""
-    text = mask_text(text[:400])
+    text = text[:400]
+    if "@" in text or not text.isprintable():
+        text = mask_text(text)
     return text if len(text) <= 200 else text[:199] + "…"
 
 
@@ -124,13 +126,7 @@ def parse(document: bytes) -> _Element:
         raise _unreadable("elements and text only", "a processing instruction or another XML declaration")
     if text.count("<") - text.count("</") > MOST_ELEMENTS:
         raise SamlRefused("saml_too_large", f"at most {MOST_ELEMENTS} elements", "more")
-    parser = etree.XMLParser(
-        encoding="utf-8", resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False, collect_ids=False
-    )
-    try:
-        root = etree.fromstring(text.encode(), parser)
-    except etree.XMLSyntaxError as error:
-        raise _unreadable("well-formed XML", f"an XML error of kind {error.code}") from None
+    root = parse_again(text.encode())
     _check_elements(root)
     declared = _NAMESPACE.findall(text)
     # Exclusive C14N fails on a relative namespace, and some programs then verify nothing at all ("void canonicalisation").
@@ -140,6 +136,20 @@ def parse(document: bytes) -> _Element:
     if len(declared) > MOST_NAMESPACES and any(len(one.nsmap) > MOST_NAMESPACES for one in root.iter()):
         raise SamlRefused("saml_too_large", f"at most {MOST_NAMESPACES} namespaces in scope", "more")
     return root
+
+
+def parse_again(octets: bytes) -> _Element:
+    """The root of a document that is the canonical form of something that ``parse`` has read.
+
+    :raises SamlRefused: it is not XML with namespaces.
+    """
+    parser = etree.XMLParser(
+        encoding="utf-8", resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False, collect_ids=False
+    )
+    try:
+        return etree.fromstring(octets, parser)
+    except etree.XMLSyntaxError as error:
+        raise _unreadable("well-formed XML", f"an XML error of kind {error.code}") from None
 
 
 def _check_elements(root: _Element) -> None:

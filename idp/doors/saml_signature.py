@@ -46,6 +46,7 @@ from idp.doors.saml_document import (
     octets_of,
     only,
     parse,
+    parse_again,
 )
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class VerifiedBytes:
 
     def root(self) -> _Element:
         """These bytes, read anew."""
-        return parse(self.octets)
+        return parse_again(self.octets)
 
     def child(self, tag: str) -> VerifiedBytes:
         """The one child of this kind: it is as verified as its parent.
@@ -122,12 +123,12 @@ class VerifiedBytes:
         found = only(self.root(), tag)
         if found is None:
             raise SamlRefused("saml_structure_wrong", f"one {local(tag)}", "none")
-        opened = VerifiedBytes(decrypt(found, keys), self.certificate, _SEAL)
+        plain = decrypt(found, keys)
         try:
-            opened.root()
+            parse(plain)
         except SamlRefused:  # as if no key had fitted: no oracle
             raise SamlRefused("saml_decryption_failed", "a document encrypted for us", "none") from None
-        return opened
+        return VerifiedBytes(plain, self.certificate, _SEAL)
 
 
 def verify_enveloped(encoded: bytes | str, certificates: Sequence[x509.Certificate]) -> VerifiedBytes:
@@ -191,7 +192,7 @@ def verify(parent: _Element, certificates: Sequence[x509.Certificate]) -> Verifi
         raise SamlRefused("saml_structure_wrong", "one CanonicalizationMethod", "none")
     octets = canonical(signed_info, _exclusive(method))
     # From here on SignedInfo is read from the very bytes over which its signature is verified.
-    reading = _read_signed_info(parse(octets))
+    reading = _read_signed_info(parse_again(octets))
     certificate = _verify_value(
         octets, octets_of(parts[f"{{{DS}}}SignatureValue"][0]), reading.method, certificates, _shown_key(parts)
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +17,9 @@ from idp.connections import SamlConnection
 from idp.doors.company_identity import identify
 from idp.doors.saml_response import Check, Examination, SentRequest, examine
 from idp.reasons import REASONS
-from tests.fakes.company_idp import SAML, CompanyIdp, certificate_for, key_pair
-from tests.fakes.product_shapes import SHAPES, shaped_answer
+from tests.fakes.company_idp import SAML, SAMLP, CompanyIdp, certificate_for, key_pair, pem
+from tests.fakes.product_shapes import SHAPES, shaped, shaped_answer
+from tests.needs import program
 from tests.saml_parties import answer_for, connection_to, only_request, sent_request, sp_key
 
 NOW = float(int(time.time()))
@@ -279,3 +282,26 @@ def test_whatever_a_genuine_key_signs_is_checked_and_shown_safely(
     for check in checks:
         assert len(check.expected) <= 200 and len(check.received) <= 200
         assert (check.expected + check.received).isprintable()
+
+
+# --- the shapes are what they say: another program takes them too -------------------------------------------------------------------
+
+
+@pytest.mark.needs("xmlsec1")
+@pytest.mark.parametrize("product", SHAPES)
+def test_the_shapes_of_products_are_signed_as_others_verify_it(product: str, tmp_path: Path) -> None:
+    document = shaped(product, ACME, **answer_for(HERE, now=NOW))
+    (tmp_path / "answer.xml").write_bytes(document)
+    (tmp_path / "key.pem").write_text(pem(ACME.certificate))
+    ids = [["--id-attr:ID", name] for name in (f"{SAMLP}:Response", f"{SAML}:Assertion")]
+    places = ("/*/*[local-name()='Signature']", "/*/*/*[local-name()='Signature']")
+    for where in [place for place in places if etree.fromstring(document).xpath(place)]:
+        command = [program("xmlsec1"), "--verify", "--enabled-key-data", "rsa", "--pubkey-cert-pem", "key.pem"]
+        done = subprocess.run(
+            [*command, *ids[0], *ids[1], "--node-xpath", where, "answer.xml"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
