@@ -160,8 +160,8 @@ class Fetcher:
         watch.start()
         try:
             connection.request(method, target.path, body, {**headers, "User-Agent": "idp", "Connection": "close"})
-            response = connection.getresponse()
-            content = response.read(limit) if limit else b""
+            with connection.getresponse() as response:
+                content = response.read(limit) if limit else b""
         except (OSError, http.client.HTTPException) as error:
             late = connection.was_cut or time.monotonic() >= ends
             detail = "the deadline passed" if late else f"{error.__class__.__name__}: {error}"
@@ -209,6 +209,8 @@ class _Connection(http.client.HTTPConnection):
         self._addresses = addresses
         self._tls = tls
         self._ends = ends
+        # Also when self.sock is None: an answer that ends with its connection takes the socket along to be read.
+        self._wire: socket.socket | None = None
         self.was_cut = False
 
     def connect(self) -> None:
@@ -223,11 +225,11 @@ class _Connection(http.client.HTTPConnection):
                 last = error
                 continue
             plain.settimeout(max(0.01, self._ends - time.monotonic()))
-            self.sock = plain
+            self.sock = self._wire = plain
             if self._target.secure:
                 # Known as self.sock before the handshake, so that the deadline can cut that too.
                 secure = self._tls.wrap_socket(plain, server_hostname=self.host, do_handshake_on_connect=False)
-                self.sock = secure
+                self.sock = self._wire = secure
                 secure.do_handshake()
             return
         raise last
@@ -237,7 +239,8 @@ class _Connection(http.client.HTTPConnection):
         self.was_cut = True
         with suppress(OSError):
             # The plain socket's method: the one of SSLSocket would take the TLS state away from under the reader.
-            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+            if self._wire is not None:
+                socket.socket.shutdown(self._wire, socket.SHUT_RDWR)
 
 
 def _literal(host: str) -> Address | None:
