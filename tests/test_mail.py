@@ -46,6 +46,12 @@ VALUES: dict[str, str | int] = {
     "record": "idp-verification-code=3f0b1c52-7d0e-4b1a-9c41-0d2f5e6a7b8c",
     "reason": "domain_record_missing",
     "person": "dora@acme.example",
+    "connection": "Entra ID",
+    "ends": int(NOW) + 86400,
+    "since": int(NOW) - 86400,
+    "later": int(NOW) + 40 * 86400,
+    "fingerprint": "0f" * 32,
+    "members": "sso_url entity_id",
 }
 LINK_SECRET = canaries.register("a-link-secret-that-only-the-mailbox-may-see", "link in a mail")
 LINK = f"/me/not-me?t={LINK_SECRET}"

@@ -85,4 +85,4 @@ def test_half_hashes_follow_the_algorithm() -> None:
 
 
 def test_acr_values_are_short_and_named() -> None:
-    assert ACR_VALUES == ("1",)
+    assert ACR_VALUES == ("1", "2")
