@@ -85,11 +85,11 @@ def test_a_sign_out_at_the_product_reaches_the_company(party: Party, idp: Acme, 
 
 def test_a_sign_out_at_the_company_reaches_us(party: Party, idp: Acme, person: Person) -> None:
     sign_in(person, party, idp)
-    assert "code=" in person.open(party.provider.issuer + party.url())
+    assert person.open(party.provider.issuer + party.url()).startswith(party.redirect_uri)
     person.open(idp.address)
     person.press("/sign-out")
     assert "acme-signed-out" in person.page.text, person.page.text
-    assert 'id="username"' in person.open(party.provider.issuer + party.url())
+    assert not person.open(party.provider.issuer + party.url()).startswith(party.redirect_uri)  # asked anew
 
 
 def test_the_companys_start_page_opens_the_product(party: Party, idp: Acme, person: Person) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
@@ -75,6 +76,20 @@ def test_what_only_an_encryption_protects_is_refused(party: Party, idp: SimpleSa
     assert 'id="receipt-code"' in page
 
 
+@pytest.mark.parametrize("signed", [True, False])
+def test_its_it_tries_the_connection(
+    provider: Provider, idp: SimpleSamlPhp, connected: Connected, signed: bool
+) -> None:
+    idp.switch(saml20__sign__response=signed, assertion__encryption=True)
+    person = Person()
+    person.open(json.loads(provider.idp("companies", "try", connected.id, "--json"))["address"])
+    person.press("/login/company/try")
+    person.submit(username="alice", password=idp.password)
+    page = person.carry()
+    assert 'id="try-result"' in page
+    assert ('class="problem"' in page) != signed
+
+
 def test_a_sign_out_at_the_product_reaches_the_company(party: Party, idp: SimpleSamlPhp, connected: Connected) -> None:
     idp.switch()
     person = Person()
@@ -91,11 +106,11 @@ def test_a_sign_out_at_the_company_reaches_us(party: Party, idp: SimpleSamlPhp, 
     idp.switch()
     person = Person()
     sign_in(person, party, idp)
-    assert "code=" in person.open(party.provider.issuer + party.url())
+    assert person.open(party.provider.issuer + party.url()).startswith(party.redirect_uri)
     person.open(f"{idp.address}/saml2/idp/SingleLogoutService.php", fields={"ReturnTo": f"{idp.address}/logout.php"})
     assert any("/slo?SAMLRequest=" in url for url in person.seen), person.seen
     assert any("SingleLogoutService.php?SAMLResponse=" in url for url in person.seen)
-    assert 'id="username"' in person.open(party.provider.issuer + party.url())
+    assert not person.open(party.provider.issuer + party.url()).startswith(party.redirect_uri)  # asked anew
 
 
 def test_the_companys_start_page_opens_the_product(party: Party, idp: SimpleSamlPhp, connected: Connected) -> None:
