@@ -721,6 +721,11 @@ _TABLE = (
         "The Assertion names nobody: its Subject has no NameID, or an empty one.",
     ),
     Reason(
+        "saml_name_id_qualified",
+        "company",
+        "NameQualifier or SPNameQualifier of the NameID names another identity provider or application: the same NameID may be somebody else there (SAML core section 8.3.7).",
+    ),
+    Reason(
         "company_name_id_malformed",
         "company",
         "The NameID is longer than 256 characters, or holds characters that cannot be printed, or spaces around it.",

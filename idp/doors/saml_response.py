@@ -388,6 +388,14 @@ def _check_parties(looked: Looked, envelope: _Element, read: ReadAssertion, conn
         expected="a NameID",
         received="a NameID" if read.assertion.name_id else "none",
     )
+    by, towards = read.qualifiers
+    looked.at(
+        "qualifiers",
+        by in (None, "", connection.idp_entity_id) and towards in (None, "", connection.entity_id),
+        reason="saml_name_id_qualified",
+        expected=f"none, or {connection.idp_entity_id} and {connection.entity_id}",
+        received=f"NameQualifier {by or 'none'}, SPNameQualifier {towards or 'none'}",
+    )
 
 
 def _only_bearer(looked: Looked, confirmations: tuple[Confirmation, ...]) -> Confirmation | None:

@@ -27,7 +27,7 @@ ACME = CompanyIdp()
 HERE = connection_to(ACME)
 EVERY = (
     *("document", "message", "structure", "signature", "status", "request", "issuer", "destination", "confirmation"),
-    *("recipient", "audience", "conditions", "name_id", "issue_instant", "not_before", "not_on_or_after"),
+    *("recipient", "audience", "conditions", "name_id", "qualifiers", "issue_instant", "not_before", "not_on_or_after"),
     "authn_instant",
 )
 
@@ -199,6 +199,24 @@ def test_addresses_of_people_are_masked_in_what_the_company_said() -> None:
     message = "AADSTS50105: The signed in user 'alice@acme.example' is not assigned to a role."
     check = failed(look(answer(status=status, assertion=False, status_message=message)))["status"]
     assert "AADSTS50105" in check.received and "alice@" not in check.received
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fits"),
+    [
+        ("NameQualifier", ACME.entity_id, True),
+        ("SPNameQualifier", HERE.entity_id, True),
+        ("NameQualifier", "https://idp.other.example", False),
+        ("SPNameQualifier", "https://other.example", False),
+    ],
+)
+def test_a_name_that_belongs_to_another_application_is_nobody_here(name: str, value: str, fits: bool) -> None:
+    def qualify(response: etree._Element) -> None:
+        next(response.iter(f"{{{SAML}}}NameID")).set(name, value)
+
+    looked = look(answer(edit=qualify))
+    assert (looked.assertion is not None) == fits
+    assert looked.reason == ("" if fits else "saml_name_id_qualified")
 
 
 # --- hypothesis: whatever comes -----------------------------------------------------------------------------------------------------
