@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
 
+from idp import doors
 from idp.admin.trials import LIFETIME, make_trial
 from idp.attempts import company_attempts, drain
+from idp.languages import Languages
 from idp.models import Account, Connection
 from idp.parts import Parts
 from tests import canaries
@@ -108,6 +111,14 @@ def test_what_the_identity_provider_refuses_is_shown(walker: Walker, acme: Custo
     assert is_result(page)
     assert "RequestDenied" in text(page)
     assert state_of(parts, acme)[0] == "draft"
+
+
+def test_every_check_that_the_page_may_show_has_its_words() -> None:
+    code = "".join(file.read_text(encoding="utf-8") for file in Path(doors.__path__[0]).glob("*.py"))
+    checks = set(re.findall(r'(?:\.at|\bCheck)\(\s*"(\w+)"', code))
+    assert {"signature", "qualifiers", "email"} < checks
+    words = Languages()
+    assert {check for check in checks if not words.has(f"saml.check.{check}")} == set()
 
 
 def test_a_live_connection_can_be_tried_and_stays_live(walker: Walker, parts: Parts) -> None:
