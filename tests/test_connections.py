@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -27,11 +28,14 @@ from idp.connections import (
     differences,
     keep_document,
 )
+from idp.database import Database
+from idp.doors.saml_refresh import warn_of_certificates
 from idp.errors import OperatorError
 from idp.models import AuditEvent, Company, Connection, ConnectionKey, ConnectionMetadata
 from idp.parts import Parts
 from idp.reasons import REASONS
 from idp.sealing import Sealer
+from tests.backends import running_postgres
 from tests.fakes.company_idp import certificate_for, key_pair, pem
 
 WHO = {"actor": "operator:test"}
@@ -63,7 +67,7 @@ def added(parts: Parts, company_id: str, description: Description | None = None,
             db,
             company_id,
             description or described(),
-            **({"name": "Entra", "vendor": "entra"} | named),
+            **({"name": "Entra", "vendor": "entra", **named}),
             **WHO,
             now=parts.clock(),
             random=secrets.token_bytes,
@@ -95,6 +99,91 @@ def told(parts: Parts, connection_id: str) -> list[str]:
         rows = db.scalars(select(AuditEvent).order_by(AuditEvent.id)).all()
     assert all(row.actor == "operator:test" for row in rows)
     return [row.event for row in rows if row.facts.get("connection") == connection_id]
+
+
+# --- on both databases -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))])
+def anywhere(request: pytest.FixtureRequest, parts: Parts) -> Iterator[Parts]:
+    if request.param == "sqlite":
+        yield parts
+        return
+    with running_postgres() as server:
+        database = Database(parts.config.model_copy(update={"database_url": server.new_database()}))
+        database.upgrade()
+        yield dataclasses.replace(parts, database=database)
+        database.close()
+
+
+def test_the_whole_life_of_a_connection_on_both_databases(anywhere: Parts) -> None:
+    parts = anywhere
+    acme = company(parts)
+    made = added(parts, acme, metadata_url="https://idp.acme.example/md", document="<x/>", source="url")
+    do(parts, parts.connections.note_tested, made.id)
+    do(parts, parts.connections.go_live, made.id)
+    do(parts, parts.connections.roll_key, made.id, random=secrets.token_bytes)
+    do(parts, parts.connections.add_certificate, made.id, [NEWER])
+    do(parts, parts.connections.remove_certificate, made.id, fingerprint(ACME))
+    with parts.database.transaction() as db:
+        parts.connections.note_administrator_signed_in(db, made.id, now=parts.clock())
+        number = keep_document(
+            db, made.id, "<y/>", source="url", state="kept_aside", changes={"sso_url": {"was": "a", "is": "b"}},
+            now=parts.clock(),
+        ).id  # fmt: skip
+    taken = do(parts, parts.connections.take_kept_aside, number, described(slo_url=None, slo_binding=None))
+
+    assert (taken.state, taken.slo_url, taken.certificates) == ("live", None, (ACME,))
+    assert [key.state for key in loaded(parts, made.id).keys] == ["signing", "next"]
+    warn_of_certificates(parts.database, parts.sealer, ends(ACME) - 86400 / 2)
+    with parts.database.reading() as db:
+        assert [one.warned_days for one in parts.connections.certificates(db, made.id)] == [1]
+    do(parts, parts.connections.remove, made.id)
+    with parts.database.reading() as db:
+        assert parts.connections.load(db, made.id) is None
+
+
+def test_of_two_who_add_the_same_at_once_one_is_refused(anywhere: Parts) -> None:
+    parts = anywhere
+    acme = company(parts)
+    ends_of: list[str] = []
+
+    def work() -> None:
+        try:
+            ends_of.append(added(parts, acme).state)
+        except ConnectionRefused as error:
+            ends_of.append(error.reason)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(ends_of) == ["connection_entity_id_taken", "connection_entity_id_taken", "draft"]
+
+
+def test_two_who_take_the_last_two_back_at_once_leave_one(anywhere: Parts) -> None:
+    parts = anywhere
+    acme = company(parts)
+    made = [added(parts, acme, described(entity_id=f"urn:{number}")) for number in range(2)]
+    for one in made:
+        do(parts, parts.connections.note_tested, one.id)
+        do(parts, parts.connections.go_live, one.id)
+    with parts.database.transaction() as db:
+        db.get_one(Company, acme).sso = "required"
+
+    def work(number: int) -> None:
+        with suppress(ConnectionRefused):
+            do(parts, parts.connections.back_to_draft, made[number].id)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(loaded(parts, one.id).state for one in made) == ["draft", "live"]
 
 
 # --- making one ------------------------------------------------------------------------------------------------------------------
@@ -467,7 +556,7 @@ def test_what_is_rolled_back_is_not_remembered(parts: Parts) -> None:
     assert loaded(parts, made.id).name == "Real"
 
 
-def test_sa_35_loads_do_not_grow_with_a_thousand_companies_of_three_domains(parts: Parts) -> None:
+def test_loads_do_not_grow_with_a_thousand_companies_of_three_domains(parts: Parts) -> None:
     made = added(parts, company(parts))
     with parts.database.transaction() as db:
         row = {c.name: getattr(db.get_one(Connection, made.id), c.name) for c in Connection.__table__.columns}

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @click.command("worker")
 def worker_command() -> None:
-    """Run the background work alone: mail, logout notices, receipts, revocations, pruning. As many as you like."""
+    """Run the background work alone: mail, logout notices, receipts, revocations, domains, metadata, pruning.
+
+    As many as you like.
+    """
     from idp import logs
     from idp.config import read_config, read_references
 
