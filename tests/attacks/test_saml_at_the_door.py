@@ -1,0 +1,105 @@
+"""Forged answers at the real ACS address: refused with a page and a receipt, never a 5xx, and nobody is signed in.
+
+Each kind of attack by itself stands in test_saml_messages.py; here is that the door asks for nothing less.
+"""
+
+from __future__ import annotations
+
+import base64
+import random
+
+import pytest
+from lxml import etree
+from werkzeug.test import TestResponse
+
+from idp.models import Account, Link
+from idp.parts import Parts
+from tests.attacks.saml_forgeries import VICTIM, forge
+from tests.attacks.test_saml_messages import DIFFERENTIALS, LARGE, SIGNED, WRAPPINGS
+from tests.company_walker import answer, leave, post, reason_of, text
+from tests.fakes.company_idp import CompanyIdp
+from tests.journey import Walker
+from tests.saml_parties import Customer, add_customer
+
+
+def encoded(document: bytes) -> str:
+    return base64.b64encode(document).decode()
+
+
+def nobody_came_in(walker: Walker, parts: Parts, answered: TestResponse) -> None:
+    assert answered.status_code < 500
+    page = walker.follow(answered)
+    assert page.status_code < 500
+    assert "code=" not in page.headers.get("Location", "")
+    with parts.database.reading() as db:
+        assert db.query(Account).count() == db.query(Link).count() == 0
+
+
+@pytest.mark.parametrize("sign", SIGNED)
+def test_sa_05_no_wrapping_comes_through_the_door(walker: Walker, acme: Customer, parts: Parts, sign: str) -> None:
+    request = leave(walker)
+    for wrapping in WRAPPINGS:
+        genuine = base64.b64decode(answer(acme, request, parts.clock(), sign=sign))
+        made = etree.tostring(wrapping(etree.fromstring(genuine)))
+        nobody_came_in(walker, parts, post(walker, acme, encoded(made)))
+
+
+def test_sa_06_no_trick_of_reading_comes_through_the_door(walker: Walker, acme: Customer, parts: Parts) -> None:
+    request = leave(walker)
+    genuine = base64.b64decode(answer(acme, request, parts.clock(), sign="both"))
+    for change in DIFFERENTIALS.values():
+        nobody_came_in(walker, parts, post(walker, acme, encoded(change(genuine))))
+
+
+@pytest.mark.parametrize("sign", SIGNED)
+def test_sa_08_sa_09_no_company_answers_for_another(walker: Walker, acme: Customer, parts: Parts, sign: str) -> None:
+    evil = add_customer(
+        parts.database,
+        parts.connections,
+        CompanyIdp("https://idp.evil.example", name="Evil"),
+        "evil.example",
+        name="Evil",
+        now=parts.clock(),
+        random=parts.random,
+    )
+    request = leave(walker)
+    for changes in ({"response_issuer": acme.idp.entity_id}, {"issuer": acme.idp.entity_id}, {}):
+        made = answer(evil, request, parts.clock(), sign=sign, **changes)
+        for customer in (acme, evil):
+            nobody_came_in(walker, parts, post(walker, customer, made))
+
+
+@pytest.mark.parametrize("name", [name for name in LARGE if name not in ("20 MB", "180 kB NameID")])
+def test_sa_26_large_messages_end_at_the_door(walker: Walker, acme: Customer, parts: Parts, name: str) -> None:
+    message = LARGE[name]()
+    nobody_came_in(walker, parts, post(walker, acme, encoded(message) if isinstance(message, bytes) else message))
+
+
+def test_sa_27_no_variant_comes_through_the_door_and_none_is_an_accident(
+    walker: Walker, acme: Customer, parts: Parts
+) -> None:
+    """Harmless is what arrives as exactly the genuine person; it is not followed here, so that the request stays open."""
+    request = leave(walker)
+    ours = acme.connection.keys[0].certificate
+    chance = random.Random(27)
+    genuine = [
+        base64.b64decode(answer(acme, request, parts.clock(), sign=sign, encrypt_for=key))
+        for sign, key in (("response", None), ("assertion", None), ("both", None), ("both", ours))
+    ]
+    arrived = 0
+    for _ in range(300):
+        made = forge(chance.choice(genuine), genuine, chance)
+        answered = post(walker, acme, encoded(made))
+        assert answered.status_code < 500
+        arrived += answered.status_code == 303
+    assert arrived
+    with parts.database.reading() as db:
+        assert db.query(Account).count() == 0
+
+
+def test_what_was_refused_is_told_with_its_reason(walker: Walker, acme: Customer, parts: Parts) -> None:
+    request = leave(walker)
+    genuine = base64.b64decode(answer(acme, request, parts.clock(), sign="response"))
+    page = walker.follow(post(walker, acme, encoded(genuine.replace(b"alice@acme.example", VICTIM.encode()))))
+    assert 'id="error-page"' in text(page) and VICTIM not in text(page)
+    assert reason_of(page, parts) == "saml_signature_wrong"
