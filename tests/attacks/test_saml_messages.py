@@ -721,9 +721,9 @@ def test_sa_22_the_same_work_is_done_whether_the_key_or_the_content_is_broken() 
         message = base64.b64encode(sealed(change))
         times = []
         for _ in range(15):
-            start = time.perf_counter()
+            start = time.thread_time()
             look(message.decode())
-            times.append(time.perf_counter() - start)
+            times.append(time.thread_time() - start)
         return min(times)
 
     def broken(number: int) -> Callable[[etree._Element], None]:
