@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import literal, select
 from sqlalchemy.orm import Session as Transaction
 
 from idp.companies import Policy, is_break_glass, policy_of_domain
-from idp.models import Email
+from idp.models import CompanyDomain, Email
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,11 @@ def own_door(db: Transaction, canonical: str, account_id: str | None, *, hold: b
 
     ``hold``: what was found stays so until the transaction ends.
     """
-    others = db.scalars(select(Email.domain).where(Email.account_id == (account_id or "")))
-    for domain in sorted({canonical.rpartition("@")[2], *others}):
+    typed = select(literal(canonical.rpartition("@")[2]))
+    others = select(Email.domain).where(Email.account_id == (account_id or ""))
+    # One statement by the index, however many companies there are.
+    companies = select(CompanyDomain.held).where(CompanyDomain.held.in_(typed.union(others)))
+    for domain in sorted(filter(None, db.scalars(companies))):
         policy = policy_of_domain(db, domain, hold=hold)
         if policy is not None and (policy.sso == "required" or "password" not in policy.doors):
             return OwnDoor(policy, is_break_glass(db, policy.company_id, account_id or ""))
