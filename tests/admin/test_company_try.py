@@ -114,7 +114,8 @@ def test_what_the_identity_provider_refuses_is_shown(walker: Walker, acme: Custo
 
 
 def test_every_check_that_the_page_may_show_has_its_words() -> None:
-    code = "".join(file.read_text(encoding="utf-8") for file in Path(doors.__path__[0]).glob("*.py"))
+    files = [Path(doors.__path__[0]) / name for name in ("saml_response.py", "company_identity.py", "company.py")]
+    code = "".join(file.read_text(encoding="utf-8") for file in files)
     checks = set(re.findall(r'(?:\.at\(|\bCheck\(|\(looked,|\bstep(?:, \w+)? =)\s*"(\w+)"', code))
     assert {"signature", "qualifiers", "email"} < checks
     words = Languages()
