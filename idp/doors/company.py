@@ -133,7 +133,7 @@ def leave_for(connection: SamlConnection, pending: Pending) -> Response:
         force_authn=sent.force_authn,
         passive=sent.passive,
         contexts=sent.contexts,
-        login_hint=_hint(pending.email),
+        login_hint=_hint(connection, pending.email),
     )
     here.attempts.step(
         pending.receipt,
@@ -157,11 +157,14 @@ def _contexts(connection: SamlConnection, acr_values: tuple[str, ...]) -> tuple[
     return tuple(context for context, acr in reached.items() if acr in acr_values)
 
 
-def _hint(address: str) -> str:
+def _hint(connection: SamlConnection, address: str) -> str:
+    """The address that was typed or is remembered, if it is one of the company's: no other is any of its business."""
     try:
-        return canonical_email(address)
+        email = canonical_email(address)
     except ValueError:
         return ""
+    with parts().database.reading() as db:
+        return email if owns_domain(db, connection.company_id, email.rpartition("@")[2]) else ""
 
 
 # --- and back ----------------------------------------------------------------------------------------------------------------
@@ -256,11 +259,9 @@ def _note(receipt: str, connection: SamlConnection, checks: tuple[Check, ...]) -
 
 def _product(relay_state: str) -> str:
     """The client that a RelayState names: by its id, or by an address that is registered for it. Nothing else counts."""
-    clients = parts().clients
-    if clients.find(relay_state) is not None:
-        return relay_state
-    for client in clients.all().values():
-        if relay_state and relay_state in (client.client_uri, client.initiate_login_uri):
+    for client in parts().clients.all().values():
+        names = (client.client_id, client.client_uri, client.initiate_login_uri)
+        if client.enabled and relay_state and relay_state in names:
             return client.client_id
     return ""
 
@@ -273,9 +274,8 @@ def begin_again() -> Response:
     g.receipt = here.attempts.start()
     if throttle.take_unsolicited(here.store, browser=cookies.browser(), connection=connection.id, now=here.clock()):
         raise _noted(PageError("saml_unsolicited_again"), g.receipt, connection)
-    client_id = request.args.get("to", "")
-    known = here.clients.find(client_id) is not None
-    handle = park("product", client_id=client_id) if known else park("me")
+    client_id = _product(request.args.get("to", ""))
+    handle = park("product", client_id=client_id) if client_id else park("me")
     return go("/login/company/start", p=handle, c=connection.id)
 
 

@@ -121,6 +121,8 @@ def _silent_connection(checked: CheckedRequest) -> str:
 
 def _park(checked: CheckedRequest, raw: str, session: Session | None) -> str:
     email = checked.login_hint or (session.email if session else remembered())
+    if checked.domain_hint and not checked.login_hint and not email.lower().endswith(f"@{checked.domain_hint}"):
+        email = ""  # the product knows better than this browser who comes
     return park(
         "authorize",
         request=raw,

@@ -310,6 +310,7 @@ def unsolicited(walker: Walker, customer: Customer, **fields: str) -> TestRespon
         ("C1", "/me"),  # this one has no address where a sign-in may begin
         ("https://evil.example/", "/me"),
         ("//evil.example/", "/me"),
+        ("OFF", "/me"),
         ("", "/me"),
     ],
 )
@@ -408,3 +409,23 @@ def test_who_does_not_is_not(walker: Walker, acme: Customer, clock: Clock) -> No
     clock.advance(20 * 86400)
     assert walker.get("/me").status_code == 303
     assert 'value=""' in text(walker.follow(walker.az()))
+
+
+def test_the_domain_that_a_product_names_counts_more_than_who_is_remembered(
+    walker: Walker, acme: Customer, parts: Parts, clock: Clock
+) -> None:
+    add_carol(parts)
+    walker.sign_in(walker.follow(walker.az()), keep="yes")
+    clock.advance(40 * 86400)
+    request = request_at(walker.follow(walker.az(domain_hint="acme.example")))
+    assert request.issuer == acme.connection.entity_id
+
+
+def test_a_company_is_told_no_address_but_its_own(walker: Walker, parts: Parts) -> None:
+    acme = add_customer(
+        parts.database, parts.connections, CompanyIdp(), now=parts.clock(), random=parts.random, hint="subject"
+    )  # fmt: skip
+    for address, told in ((ALICE, [ALICE]), ("carol@example.org", [])):
+        page = walker.follow(walker.az(idp_hint=acme.connection.id, login_hint=address))
+        names = request_at(page).document.iter("{urn:oasis:names:tc:SAML:2.0:assertion}NameID")
+        assert [name.text for name in names] == told
