@@ -38,6 +38,7 @@ Door = Literal["password", "social"]
 # Characters that change how the text around them is read.
 _DIRECTION = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 LONGEST_NAME = 120
+BINDING = ("verified", "lost")  # a domain in these states binds its people to what the company has decided
 COOLING_OFF = 30 * 86400  # seconds for which a domain that was given back stays closed to everybody else
 AT_ONCE = 5000  # accounts whose sessions are ended by one statement
 
@@ -108,14 +109,24 @@ class Contact:
 # --- what is asked on the road ---------------------------------------------------------------------------------------------
 
 
-def policy_of_domain(db: Session, domain: str, *, hold: bool = False) -> Policy | None:
+def policy_of_domain(db: Session, domain: str) -> Policy | None:
     """The policy of the company that has proved ``domain`` (canonical ASCII form); None when nobody has.
 
-    Only this very domain counts, never one above it. ``hold``: the policy stays as it is until the transaction ends, so
-    that a session which is opened meanwhile is seen by whoever then requires SSO.
+    Only this very domain counts, never one above it.
     """
     query = _policies().join(CompanyDomain, CompanyDomain.company_id == Company.id)
-    query = query.where(CompanyDomain.held == domain, CompanyDomain.status == "verified")
+    return _policy(db, query.where(CompanyDomain.held == domain, CompanyDomain.status == "verified"))
+
+
+def policy_of_holder(db: Session, domain: str, *, hold: bool = False) -> Policy | None:
+    """The policy of the company that holds ``domain`` (canonical ASCII form), also while its proof is lost: what it has closed
+    stays closed until it gives the domain back, or its hold ends. Nobody is led to it by this.
+
+    ``hold``: the policy stays as it is until the transaction ends, so that a session which is opened meanwhile is seen by
+    whoever then requires SSO.
+    """
+    query = _policies().join(CompanyDomain, CompanyDomain.company_id == Company.id)
+    query = query.where(CompanyDomain.held == domain, CompanyDomain.status.in_(BINDING))
     return _policy(db, query.with_for_update(read=True, of=Company) if hold else query)
 
 
@@ -364,7 +375,9 @@ def require_sso(db: Session, company_id: str, *, end_sessions: bool, actor: str,
             .join(CompanyDomain, CompanyDomain.held == Email.domain)
             .outerjoin(Member, (Member.account_id == Email.account_id) & Member.break_glass)
             .where(
-                CompanyDomain.company_id == company_id, CompanyDomain.status == "verified", Member.account_id.is_(None)
+                CompanyDomain.company_id == company_id,
+                CompanyDomain.status.in_(BINDING),
+                Member.account_id.is_(None),
             )
         )
         ended = _end_sessions(db, reached, now)

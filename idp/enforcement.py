@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from idp import audit
 from idp.companies import Policy, administrators
 from idp.mail import DAY, queue_mail
-from idp.models import Email, OutboxMail
+from idp.models import CompanyDomain, Email, OutboxMail
 from idp.sealing import Sealer
 
 SIGN_IN = "/login"
@@ -50,10 +50,16 @@ def queue_right_door(db: Session, policy: Policy, canonical: str, *, language: s
     """The mail "Acme signs you in", for every wrong-password answer under enforcement; at most one a day for an address.
 
     It is queued for every address of the company's domains alike, and sent only to those that an account has: whoever
-    typed the address learns nothing from the answer or its time.
+    typed the address learns nothing from the answer or its time. For a domain whose proof is lost there is none: its company's
+    door is not found from there, and the company's contacts are told.
 
     :param canonical: the address that was typed, in its canonical form.
     """
+    lost = select(CompanyDomain.id).where(
+        CompanyDomain.held == canonical.rpartition("@")[2], CompanyDomain.status == "lost"
+    )
+    if db.scalar(lost) is not None:
+        return
     lately = select(OutboxMail.id).where(
         OutboxMail.recipient == canonical, OutboxMail.created_at > now - DAY, OutboxMail.name == "right_door"
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import literal, select
 from sqlalchemy.orm import Session as Transaction
 
-from idp.companies import Policy, is_break_glass, policy_of_domain
+from idp.companies import Policy, is_break_glass, policy_of_holder
 from idp.models import CompanyDomain, Email
 
 
@@ -37,8 +37,11 @@ def own_door(db: Transaction, canonical: str, account_id: str | None, *, hold: b
     others = select(Email.domain).where(Email.account_id == (account_id or ""))
     # One statement by the index, however many companies there are.
     companies = select(CompanyDomain.held).where(CompanyDomain.held.in_(typed.union(others)))
+    passed = OwnDoor()
     for domain in sorted(filter(None, db.scalars(companies))):
-        policy = policy_of_domain(db, domain, hold=hold)
+        policy = policy_of_holder(db, domain, hold=hold)
         if policy is not None and (policy.sso == "required" or "password" not in policy.doors):
-            return OwnDoor(policy, is_break_glass(db, policy.company_id, account_id or ""))
-    return OwnDoor()
+            if not is_break_glass(db, policy.company_id, account_id or ""):
+                return OwnDoor(policy)
+            passed = OwnDoor(policy, break_glass=True)
+    return passed

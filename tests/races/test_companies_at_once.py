@@ -30,6 +30,7 @@ from idp.companies import (
     owns_domain,
     policy_of_company,
     policy_of_domain,
+    policy_of_holder,
     remove_member,
     require_sso,
     set_role,
@@ -251,7 +252,7 @@ def test_requiring_sso_waits_for_a_sign_in_that_has_looked_at_the_policy(databas
 
     requiring = Thread(target=require)
     with database.transaction() as db:
-        policy = policy_of_domain(db, "wait.example", hold=True)
+        policy = policy_of_holder(db, "wait.example", hold=True)
         assert policy is not None and policy.sso == "optional"
         requiring.start()
         requiring.join(0.5)
