@@ -2,7 +2,8 @@
 
 A claim is pending until its code is found, for ten days. A verified domain is held: nobody else can have it, one above it
 or one below it. When its code is missing for seven days it is lost: nobody is sent to the company any more, but it is held
-for thirty days, in which finding the code again repairs everything and doors that the company has closed stay closed. A released domain cools off as long.
+for thirty days, in which finding the code again repairs everything, and doors that the company has closed stay closed. A
+released domain cools off as long.
 """
 
 from __future__ import annotations

@@ -97,6 +97,9 @@ def decide(
         return Refused("account_suspended")
     if welcome is not None and (reason := _unwelcome(account, welcome)):
         return Refused(reason)
+    if linked is not None and welcome is not None and linked.company_id is None and not _is_same(linked, email_owner):
+        # They have left the company, and taken their account to an address of their own: it is not the company's to open.
+        return Refused("company_member_missing")
     if linked is not None:
         return Found(linked.account_id)
     if email_owner is None:
@@ -105,6 +108,10 @@ def decide(
         return Found(email_owner.account_id, prepared=True)
     proofs = _proofs(identity, email_owner)
     return ProveFirst(email_owner.account_id, proofs) if proofs else Refused("company_name_id_changed")
+
+
+def _is_same(linked: Known, email_owner: Known | None) -> bool:
+    return email_owner is not None and email_owner.account_id == linked.account_id
 
 
 def _unwelcome(account: Known | None, welcome: Welcome) -> str:
@@ -150,8 +157,9 @@ def find_email_owner(db: Transaction, canonical: str) -> Known | None:
 
 def _known() -> Any:
     has_password = exists().where(Password.account_id == Account.id).correlate(Account)
+    unused = Member.prepared.is_(True) & ~has_password  # who was given a password meanwhile may have used it
     return (
-        select(Account.id, Account.state, Member.company_id, Member.prepared.is_(True), has_password)
+        select(Account.id, Account.state, Member.company_id, unused, has_password)
         .select_from(Account)
         .outerjoin(Member, Member.account_id == Account.id)
     )

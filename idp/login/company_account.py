@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session as Transaction
 
 from idp import audit
@@ -33,7 +33,7 @@ from idp.accounts.standard_claims import WrongClaim, check_claim
 from idp.companies import add_member, note_arrived, policy_of_company
 from idp.errors import PageError
 from idp.login.arrival import Arrival
-from idp.models import Account, Email, Link, Member, Password
+from idp.models import Account, CompanyDomain, Connection, Email, Link, Member, Password
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +89,35 @@ def decision_about(db: Transaction, arrival: Arrival, *, own_issuer: str) -> Dec
     identity = arrival.identity
     welcome = Welcome(arrival.company_id, policy_of_company(db, arrival.company_id).jit)
     linked = find_linked(db, identity, own_issuer=own_issuer)
-    owner = find_email_owner(db, identity.email) if identity.email and linked is None else None
+    needed = linked is None or linked.company_id is None
+    owner = find_email_owner(db, identity.email) if identity.email and needed else None
     return decide(identity, linked, owner, own_issuer=own_issuer, welcome=welcome)
 
 
+def check_stands(db: Transaction, arrival: Arrival) -> None:
+    """Check that what a company's answer rested on when it came still stands: minutes, or a mail, may lie in between.
+
+    :raises PageError: ``connection_not_live``: nobody comes through the connection any more; ``company_domain_foreign``: the
+        address's domain is the company's no more.
+    """
+    domain = (arrival.identity.email or "").rpartition("@")[2]
+    proved = exists().where(
+        CompanyDomain.held == domain,
+        CompanyDomain.status == "verified",
+        CompanyDomain.company_id == Connection.company_id,
+    )
+    stands = select(Connection.state, proved).where(
+        Connection.id == arrival.session.connection, Connection.company_id == arrival.company_id
+    )
+    state, owned = db.execute(stands).one_or_none() or ("removed", False)
+    if state != "live":
+        raise PageError("connection_not_live", status=403)
+    if not owned:
+        raise PageError("company_domain_foreign", status=403)
+
+
 def link_proved(db: Transaction, account_id: str, arrival: Arrival, by: Proof, now: float) -> None:
-    """Link who arrives to an account that they have proved to be theirs.
+    """Link who arrives to an account that they have proved to be theirs, and let them belong to the company.
 
     Who proves by mail that an address is theirs which nobody had proved before need not be who made the account: then what
     was set in it so far is taken out, and whoever is signed in to it is signed out (pre-hijacking, RC-10).
@@ -111,6 +134,7 @@ def link_proved(db: Transaction, account_id: str, arrival: Arrival, by: Proof, n
         db.expire_all()
         end_everything(db, account_id, event=audit.Event.person_reclaimed, actor=f"person:{account_id}", now=now)
     _link(db, account_id, arrival, by, now)
+    _join(db, account_id, arrival, now)
 
 
 def _link(db: Transaction, account_id: str, arrival: Arrival, by: str, now: float) -> None:

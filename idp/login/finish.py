@@ -27,7 +27,7 @@ from idp.enforcement import note_break_glass
 from idp.errors import PageError
 from idp.login import pending as pendings
 from idp.login.arrival import Arrival
-from idp.login.company_account import Proved, settle
+from idp.login.company_account import Proved, check_stands, settle
 from idp.login.journey import find_pending
 from idp.login.own_door import own_door
 from idp.login.pending import Pending
@@ -108,6 +108,7 @@ def _account(
     here = parts()
     own_issuer = here.config.issuer
     if arrival is not None:
+        check_stands(db, arrival)
         settled = settle(db, arrival, proved, own_issuer=own_issuer, now=here.clock(), random=here.random)
         what = "ProveFirst" if isinstance(settled, ProveFirst) else "Found"
         here.attempts.step(pending.receipt, Step.account_decision, received=what)

@@ -20,7 +20,7 @@ from idp.attempts import Step
 from idp.companies import policy_of_company
 from idp.errors import PageError
 from idp.login.arrival import Arrival, read_arrival
-from idp.login.company_account import Proved, decision_about, link_proved
+from idp.login.company_account import Proved, check_stands, decision_about, link_proved
 from idp.login.finish import finish
 from idp.login.journey import find_pending, park, show
 from idp.login.password_check import try_password
@@ -158,7 +158,11 @@ def _proof_wanted(arrival: Arrival) -> ProveFirst | None:
 
 
 def _decide(db: Transaction, arrival: Arrival) -> ProveFirst | None:
-    """Which account is to be proved, as things stand now; None: none any more."""
+    """Which account is to be proved, as things stand now; None: none any more.
+
+    :raises PageError: see ``check_stands``.
+    """
+    check_stands(db, arrival)
     decision = decision_about(db, arrival, own_issuer=parts().config.issuer)
     return decision if isinstance(decision, ProveFirst) else None
 

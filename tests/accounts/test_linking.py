@@ -72,7 +72,9 @@ MISSING, ELSEWHERE = Refused("company_member_missing"), Refused("company_member_
         # known by its name at the company
         (MEMBER, None, STRICT, Found("a1")),
         (MEMBER, person(GLOBEX), STRICT, Found("a1")),  # the link decides, not the address
-        (person(), None, JIT, Found("a1")),  # was taken out of the company, which lets everybody in whom it sends
+        (person(), person(), JIT, Found("a1")),  # was taken out of the company, which lets everybody in whom it sends
+        (person(), None, JIT, MISSING),  # and has another address by now: the account is no business of the company's
+        (person(), Known("a2", "active", ACME), JIT, MISSING),
         (person(), None, STRICT, MISSING),
         (person(GLOBEX), None, JIT, ELSEWHERE),
         (Known("a1", "suspended", ACME), None, JIT, Refused("account_suspended")),
@@ -116,10 +118,11 @@ def test_what_is_known_of_an_account_is_read_with_it(parts: Parts) -> None:
         for issuer, subject in (("company:c1:x", "p:old"), ("https://accounts.google.example", "g-1")):
             db.add(Link(account_id=carol, issuer=issuer, subject=subject, created_at=0))
         db.flush()
-        known = Known(carol, "active", "c" * 32, prepared=True, has_password=True)
+        # prepared by the company, but somebody was given a password for it since
+        known = Known(carol, "active", "c" * 32, prepared=False, has_password=True)
         assert find_linked(db, arrives(), own_issuer=OWN) == known
         owner = find_email_owner(db, "carol@example.org")
-        assert owner == Known(carol, "active", "c" * 32, True, True, ("p:old",))
+        assert owner == Known(carol, "active", "c" * 32, False, True, ("p:old",))
         stranger = create_account(
             db, read_address("x@acme.example"), claims={}, verified=False, password_hash=None, actor="system", now=0,
             random=parts.random,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from werkzeug.test import TestResponse
 
-from idp.companies import require_sso
-from idp.models import CompanyDomain, Email, Member, OutboxMail, Revocation
+from idp.accounts.lifecycle import apply_revocations
+from idp.companies import remove_member, require_sso
+from idp.models import CompanyDomain, Connection, Email, Link, MailedLink, Member, OutboxMail, Revocation
 from idp.parts import Parts
-from tests.company_walker import leave, post, reason_of, request_at, sign_in, text
+from tests.company_walker import answer, leave, post, reason_of, sign_in, text
 from tests.fakes.company_idp import CompanyIdp
 from tests.journey import PASSWORD, Walker, add_carol
 from tests.saml_parties import Customer, add_customer, belong, decide_for
@@ -104,4 +105,114 @@ def test_break_glass_of_one_company_opens_nothing_that_another_has_closed(
         db.add(Email(account_id=alice, address=other, canonical=other, domain="globex.example", primary=False))
     assert by_password(walker, ALICE).status_code == 400
     assert by_password(walker, other).status_code == 400
+    assert not is_signed_in(walker)
+
+
+# --- what is over is over --------------------------------------------------------------------------------------------------
+
+
+def test_the_account_of_who_has_left_is_not_the_companys_to_open(walker: Walker, acme: Customer, parts: Parts) -> None:
+    """Alice has left and has taken her account to an address of her own; the company's IT still says that it is she."""
+    sign_in(walker, acme)
+    boss = add_carol(parts, "boss@acme.example")
+    belong(parts.database, acme, boss, "administrator", now=parts.clock())
+    with parts.database.transaction() as db:
+        alice = db.query(Link).one().account_id
+        remove_member(db, acme.company_id, alice, actor="operator:test", now=parts.clock())
+    apply_revocations(parts.database, parts.store, parts.clients, parts.clock())
+    again = Walker(walker.app, parts)
+    assert "code" in again.answer_of(
+        sign_in(again, acme)
+    )  # as long as her address is the company's, JIT takes her back
+    with parts.database.transaction() as db:
+        remove_member(db, acme.company_id, alice, actor="operator:test", now=parts.clock())
+        email = db.query(Email).filter_by(account_id=alice).one()
+        email.address = email.canonical = "alice@private.example"
+        email.domain = "private.example"
+    mallory = Walker(walker.app, parts)
+    page = sign_in(mallory, acme)
+    assert reason_of(page, parts) == "company_member_missing"
+    assert not is_signed_in(mallory)
+    with parts.database.reading() as db:
+        assert db.get(Member, alice) is None
+
+
+def switch_off(parts: Parts, customer: Customer) -> None:
+    with parts.database.transaction() as db:
+        parts.connections.back_to_draft(db, customer.connection.id, actor="operator:test", now=parts.clock())
+
+
+def take_domain(parts: Parts, customer: Customer) -> None:
+    with parts.database.transaction() as db:
+        db.query(CompanyDomain).filter_by(company_id=customer.company_id).one().status = "released"
+
+
+def remove(parts: Parts, customer: Customer) -> None:
+    with parts.database.transaction() as db:
+        parts.connections.remove(db, customer.connection.id, actor="operator:test", now=parts.clock())
+
+
+ENDS = pytest.mark.parametrize(
+    ("end", "reason"), [(switch_off, "connection_not_live"), (take_domain, "company_domain_foreign")]
+)
+
+
+@ENDS
+def test_an_answer_that_waits_counts_no_more_when_its_connection_is_switched_off(
+    walker: Walker, acme: Customer, parts: Parts, end: object, reason: str
+) -> None:
+    """The company's identity provider was broken into, and its connection is switched off this minute."""
+    answered = post(walker, acme, answer(acme, leave(walker), parts.clock()))
+    end(parts, acme)  # type: ignore[operator]
+    assert reason_of(walker.follow(answered), parts) == reason
+    assert not is_signed_in(walker)
+    with parts.database.reading() as db:
+        assert db.query(Link).count() == 0
+
+
+@ENDS
+def test_a_proof_links_nothing_when_the_connection_is_switched_off_meanwhile(
+    walker: Walker, acme: Customer, parts: Parts, end: object, reason: str
+) -> None:
+    add_carol(parts, ALICE)
+    page = sign_in(walker, acme)
+    walker.submit(page, "/login/link/send")
+    with parts.database.reading() as db:
+        mail = db.query(OutboxMail).filter_by(name="link_account").one()
+        link = parts.sealer.open(mail.values["sealed"], f"link_account {mail.recipient}")["link"]
+    opened = walker.follow(walker.get(link))
+    end(parts, acme)  # type: ignore[operator]
+    for refused in (
+        walker.submit(page, "/login/link", password=PASSWORD),
+        walker.submit(page, "/login/link/send"),
+        walker.submit(opened, "/login/link/mail"),
+    ):
+        assert refused.status_code == 403
+        assert reason_of(refused, parts) == reason
+    assert not is_signed_in(walker)
+    with parts.database.reading() as db:
+        assert db.query(Link).count() == 0
+        assert db.query(MailedLink).filter_by(purpose="link").count() == 1
+
+
+def test_a_connection_that_is_gone_signs_nobody_in(walker: Walker, acme: Customer, parts: Parts) -> None:
+    add_carol(parts, ALICE)
+    page = sign_in(walker, acme)
+    remove(parts, acme)
+    with parts.database.reading() as db:
+        assert db.query(Connection).count() == 0
+    assert walker.submit(page, "/login/link", password=PASSWORD).status_code == 403
+    assert not is_signed_in(walker)
+
+
+def test_a_prepared_account_that_has_a_password_by_now_must_be_proved(
+    walker: Walker, acme: Customer, parts: Parts
+) -> None:
+    """The operator gave its person a password, and they have used it since."""
+    prepared = add_carol(parts, ALICE)
+    belong(parts.database, acme, prepared, now=parts.clock())
+    with parts.database.transaction() as db:
+        db.get_one(Member, prepared).prepared = True
+    page = sign_in(walker, acme)
+    assert 'id="link-page"' in text(page)
     assert not is_signed_in(walker)
