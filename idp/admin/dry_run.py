@@ -150,7 +150,7 @@ def dry_run(
         at=now,
         checks=tuple(checks),
         name_id=printable(seen.name_id) if seen else "",
-        name_id_format=seen.name_id_format if seen else "",
+        name_id_format=printable(seen.name_id_format) if seen else "",
         attributes=_attributes(seen, connection) if seen else (),
         outcome=outcome,
         told=told,
@@ -170,7 +170,11 @@ def as_if_sent(connection: SamlConnection, now: float) -> Callable[[str], SentRe
 
 
 def masked(report: Report) -> Report:
-    """The report as a company's IT is shown it: enough to know one's own values again, no more."""
+    """The report as a company's IT is shown it: enough to know one's own values again, no more.
+
+    An account that must be proved first is nobody's but its owner's until then: nothing of it is shown.
+    """
+    unproved = report.outcome is not None and report.outcome.decision == "prove_first"
     return Report(
         connection_id=report.connection_id,
         at=report.at,
@@ -189,6 +193,7 @@ def masked(report: Report) -> Report:
                 {name: _masked_claim(name, value) for name, value in one.userinfo.items()},
             )
             for one in report.told
+            if not unproved
         ),
     )
 
@@ -258,6 +263,8 @@ def _attributes(seen: Assertion, connection: SamlConnection) -> tuple[Attribute,
 
 
 def _masked_claim(name: str, value: Any) -> Any:
+    if isinstance(value, dict) and name != "company":
+        return {part: _masked_claim(part, inner) for part, inner in value.items()}
     hidden = isinstance(value, str) and name not in ("sub", "locale", "zoneinfo")
     return _mask(value) if hidden else value
 

@@ -15,6 +15,7 @@ from idp.doors.saml_assertion import Assertion
 from idp.doors.saml_response import Check, Looked
 
 LONGEST_NAME_ID = 256  # SAML core section 8.3.7
+LONGEST_FORMAT = 200  # characters; those that SAML names have at most 64
 LONGEST_NAME = 200
 
 _TRANSIENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
@@ -71,7 +72,10 @@ def _check_name_id(looked: Looked, assertion: Assertion, connection: SamlConnect
     agreed = connection.name_id_format
     looked.at(
         "name_id_format",
-        given != _TRANSIENT and agreed in (given, NAME_ID_UNSPECIFIED),
+        given != _TRANSIENT
+        and agreed in (given, NAME_ID_UNSPECIFIED)
+        and given.isprintable()
+        and 0 < len(given) <= LONGEST_FORMAT,
         reason="company_name_id_transient" if given == _TRANSIENT else "company_name_id_format_wrong",
         expected="any that lasts" if agreed == NAME_ID_UNSPECIFIED else agreed,
         received=given,

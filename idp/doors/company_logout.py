@@ -8,6 +8,7 @@ nobody stays signed in here.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import assert_never
 
 from flask import Blueprint, Response, abort, g, request
@@ -101,26 +102,29 @@ def _end(message: LogoutRequest, connection: SamlConnection) -> Response:
         return _refused(
             Check("logout", False, "a request that is new", "one that was used", "saml_logout_repeated"), connection
         )
-    sessions = sessions_of_company(
-        here.store,
-        connection.id,
-        name_id=message.name_id,
-        name_id_format=message.name_id_format,
-        session_indexes=message.session_indexes,
-        now=now,
-    )
-    with here.database.transaction() as db:
-        # First written down who must hear of it, then ended: what fails in between can be done again.
-        queue_logout_notices(db, here.store, sessions, here.clients, now)
-        for session in sessions:
-            audit.record(
-                db,
-                audit.Event.person_signed_out,
-                now=now,
-                actor=f"connection:{connection.id}",
-                account_id=session.account_id,
-            )
-    end_sessions(here.store, sessions)
+    with ExitStack() as undo:
+        undo.callback(here.store.command, "DEL", key)  # what goes wrong now can be asked for again
+        sessions = sessions_of_company(
+            here.store,
+            connection.id,
+            name_id=message.name_id,
+            name_id_format=message.name_id_format,
+            session_indexes=message.session_indexes,
+            now=now,
+        )
+        with here.database.transaction() as db:
+            # First written down who must hear of it, then ended: what fails in between can be done again.
+            queue_logout_notices(db, here.store, sessions, here.clients, now)
+            for session in sessions:
+                audit.record(
+                    db,
+                    audit.Event.person_signed_out,
+                    now=now,
+                    actor=f"connection:{connection.id}",
+                    account_id=session.account_id,
+                )
+        end_sessions(here.store, sessions)
+        undo.pop_all()
     for session in sessions:
         here.attempts.step(g.receipt, Step.signed_out, connection_id=connection.id, account_id=session.account_id)
     if connection.slo_url is None and connection.slo_response_url is None:

@@ -15,6 +15,7 @@ from idp.doors.saml_signature import VerifiedBytes
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
+LONGEST_SESSION_INDEX = 512  # characters: it is kept with each session, and read with it
 UNSPECIFIED = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
 
 # SAML core section 1.3.3: UTC; the fraction of a second is not looked at.
@@ -85,7 +86,7 @@ class ReadAssertion:
 def read_assertion(verified: VerifiedBytes) -> ReadAssertion:
     """Read an assertion in the structure that the schema of SAML 2.0 prescribes, each part exactly where it belongs.
 
-    :raises SamlRefused: saml_structure_wrong.
+    :raises SamlRefused: saml_structure_wrong, saml_too_large.
     """
     root = verified.root()
     if root.tag != ASSERTION:
@@ -110,7 +111,7 @@ def read_assertion(verified: VerifiedBytes) -> ReadAssertion:
         id=root.get("ID", ""),
         name_id="" if name_id is None else text_of(name_id),
         name_id_format=UNSPECIFIED if name_id is None else name_id.get("Format", UNSPECIFIED),
-        session_index=statement.get("SessionIndex"),
+        session_index=_read_session_index(statement),
         attributes=_read_attributes(parts[_saml("AttributeStatement")]),
         authn_instant=_required_time(statement, "AuthnInstant"),
         context=_read_context(statement),
@@ -171,6 +172,15 @@ def _read_conditions(
     not_before = _time(found[0], "NotBefore") if found else None
     until = _time(found[0], "NotOnOrAfter") if found else None
     return not_before, until, tuple(audiences), tuple(unknown)
+
+
+def _read_session_index(statement: _Element) -> str | None:
+    found = statement.get("SessionIndex")
+    if found is not None and len(found) > LONGEST_SESSION_INDEX:
+        raise SamlRefused(
+            "saml_too_large", f"SessionIndex of at most {LONGEST_SESSION_INDEX} characters", str(len(found))
+        )
+    return found
 
 
 def _read_context(statement: _Element) -> str | None:

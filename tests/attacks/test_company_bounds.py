@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from werkzeug.test import TestResponse
 
-from idp.accounts.lifecycle import apply_revocations
+from idp.accounts.lifecycle import apply_revocations, change_claims
+from idp.admin.dry_run import Report, as_if_sent, dry_run, masked
 from idp.companies import remove_member, require_sso
-from idp.models import CompanyDomain, Connection, Email, Link, MailedLink, Member, OutboxMail, Revocation
+from idp.connections import NAME_ID_EMAIL, NAME_ID_UNSPECIFIED
+from idp.doors.company_identity import LONGEST_FORMAT, LONGEST_NAME_ID
+from idp.models import Account, CompanyDomain, Connection, Email, Link, MailedLink, Member, OutboxMail, Revocation
 from idp.parts import Parts
-from tests.company_walker import answer, leave, post, reason_of, sign_in, text
+from tests.company_walker import answer, come_back, leave, post, reason_of, sign_in, text
 from tests.fakes.company_idp import CompanyIdp
 from tests.journey import PASSWORD, Walker, add_carol
-from tests.saml_parties import Customer, add_customer, belong, decide_for
+from tests.saml_parties import Customer, add_customer, answer_for, belong, decide_for
 
 ALICE = "alice@acme.example"
 
@@ -216,3 +221,90 @@ def test_a_prepared_account_that_has_a_password_by_now_must_be_proved(
     page = sign_in(walker, acme)
     assert 'id="link-page"' in text(page)
     assert not is_signed_in(walker)
+
+
+# --- what a hostile identity provider may send ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lenient(parts: Parts) -> Customer:
+    """A company that leaves the format of names open."""
+    return add_customer(
+        parts.database, parts.connections, CompanyIdp(), now=parts.clock(), random=parts.random,
+        name_id_format=NAME_ID_UNSPECIFIED, attributes={"email": "mail"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("format", ["x" * 201, "x" * 60_000, "urn:\x9b2J", "urn:\u202eevil"])
+def test_a_format_that_is_none_signs_nobody_in_and_breaks_nothing(
+    walker: Walker, lenient: Customer, parts: Parts, format: str
+) -> None:
+    """It is part of the name by which a person is found: longer than its column, PostgreSQL would refuse to write it."""
+    page = come_back(walker, lenient, leave(walker), name_id_format=format, attributes={"mail": [ALICE]})
+    assert page.status_code == 403
+    assert reason_of(page, parts) == "company_name_id_format_wrong"
+
+
+def test_the_longest_name_of_all_fits(walker: Walker, lenient: Customer, parts: Parts) -> None:
+    longest = {"name_id": "n" * LONGEST_NAME_ID, "name_id_format": "f" * LONGEST_FORMAT}
+    assert "code" in walker.answer_of(
+        come_back(walker, lenient, leave(walker), **longest, attributes={"mail": [ALICE]})
+    )
+    with parts.database.reading() as db:
+        assert len(db.query(Link).one().subject) <= 512
+
+
+def test_a_session_index_of_a_hundred_thousand_characters_is_not_kept(
+    walker: Walker, acme: Customer, parts: Parts
+) -> None:
+    page = come_back(walker, acme, leave(walker), session_index="s" * 100_000)
+    assert reason_of(page, parts) == "saml_too_large"
+    again = Walker(walker.app, parts)
+    assert "code" in again.answer_of(come_back(again, acme, leave(again), session_index="s" * 512))
+
+
+def report_on(parts: Parts, customer: Customer, **changes: Any) -> Report:
+    encoded = customer.idp.response(**answer_for(customer.connection), now=parts.clock(), **changes)
+    return dry_run(
+        encoded, customer.connection, as_if_sent(customer.connection, parts.clock()), database=parts.database,
+        clients=[one for one in parts.clients.all().values() if one.enabled], issuer=parts.config.issuer,
+        subjects_secret=parts.keys.subjects_secret, now=parts.clock(), random=parts.random,
+    )  # fmt: skip
+
+
+def test_a_report_holds_nothing_that_a_terminal_obeys(lenient: Customer, parts: Parts) -> None:
+    """The operator who looks at a hostile response does so in a terminal."""
+    evil = "urn:\x9b2J\x9b31m"
+    report = report_on(
+        parts, lenient, name_id_format=evil, session_index=evil, attributes={evil: [evil], "mail": [evil]}
+    )
+    shown = [report.name_id, report.name_id_format]
+    shown += [text for check in report.checks for text in (check.expected, check.received)]
+    shown += [text for one in report.attributes for text in (one.name, *one.values)]
+    assert [text for text in shown if not text.isprintable()] == []
+
+
+def test_a_report_of_a_trial_shows_nothing_of_an_account_that_is_not_proved(acme: Customer, parts: Parts) -> None:
+    """Whoever runs the identity provider can say any address of the domain: that must not open what its owner has written."""
+    alice = add_carol(parts, ALICE)
+    private = {"phone_number": "+33123456789", "address": {"locality": "Secretville", "country": "FR"}, "name": "Alice"}
+    with parts.database.transaction() as db:
+        account = db.get_one(Account, alice)
+        change_claims(db, account, private, actor="operator:test", now=parts.clock())
+        sub = account.sub
+
+    before = masked(report_on(parts, acme))
+    assert before.outcome is not None and before.outcome.decision == "prove_first"
+    for secret in ("Secretville", "+33", "phone_number", sub, alice):
+        assert secret not in repr(before)
+    with (
+        parts.database.transaction() as db
+    ):  # and once she has proved it, her address is no more to be read than her name
+        db.add(Member(account_id=alice, company_id=acme.company_id, prepared=False, created_at=0))
+        issuer = f"company:{acme.connection.id}:{acme.idp.entity_id}"
+        db.add(Link(account_id=alice, issuer=issuer, subject=f"{NAME_ID_EMAIL}:{ALICE}", created_at=0))
+    after = masked(report_on(parts, acme))
+    assert after.outcome is not None and after.outcome.decision == "found"
+    assert after.told
+    for secret in ("Secretville", "33123456789"):
+        assert secret not in repr(after)

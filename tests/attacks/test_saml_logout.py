@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask import Flask
 from lxml import etree
-from sqlalchemy import select
+from sqlalchemy import select, text
 from werkzeug.test import TestResponse
 
 from idp.accounts.sessions import CompanySession, Session, find_session
@@ -234,6 +234,22 @@ def test_sa_29_a_request_counts_once(
     clock.advance(3600)
     assert send().status_code == 400
     assert is_alive(parts, cookie)
+
+
+def test_a_request_that_met_an_accident_can_be_sent_again(
+    walker: Walker, parts: Parts, acme: Company, alice: str
+) -> None:
+    """SQL fails in the middle: who reloads the page is signed out, and not told that this was done before."""
+    _, cookie = session_of(parts, acme, alice)
+    document = acme.request(parts.clock())
+    with parts.database.transaction() as db:
+        db.execute(text("ALTER TABLE audit_events RENAME TO audit_away"))
+    assert acme.sends(walker, document).status_code == 500
+    assert is_alive(parts, cookie)
+    with parts.database.transaction() as db:
+        db.execute(text("ALTER TABLE audit_away RENAME TO audit_events"))
+    assert acme.sends(walker, document).status_code == 303
+    assert not is_alive(parts, cookie)
 
 
 def test_a_company_without_a_sign_out_address_can_end_sessions_too(walker: Walker, parts: Parts, alice: str) -> None:
