@@ -30,7 +30,7 @@ PAGES = (
 
 MAX_FORM = 64 * 1024  # bytes: the largest form of ours is far smaller
 
-_REASONS = {404: "page_unknown", 405: "method_not_allowed", 413: "request_too_large"}
+_REASONS = {404: "page_unknown", 405: "method_not_allowed", 413: "request_too_large", 429: "throttled"}
 
 
 class Application(Flask):
@@ -96,8 +96,8 @@ def _refused_by_flask(error: HTTPException) -> Response:
     status = error.code or 500
     reason = _REASONS.get(status, "request_unreadable" if status < 500 else "internal")
     failure = PageError(reason, status=status)
-    # Nobody's sign-in fails at an address that does not exist: scanners would fill the receipts.
-    response = error_page(failure) if status in (404, 405) else _failed(failure)
+    # Scanners of addresses that do not exist, and floods, would fill the receipts.
+    response = error_page(failure) if status in (404, 405, 429) else _failed(failure)
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):
             response.headers[name] = value

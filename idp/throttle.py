@@ -58,6 +58,10 @@ REMEMBERED = 3600  # seconds for which a domain is not counted again
 # provider that never answers what it was asked would send the browser round for ever.
 UNSOLICITED = Bucket("unsolicited", 3, 60)
 
+# Responses that one network brings for one identity provider and that sign nobody in: more than the largest office has
+# on a Monday morning when its identity provider begins by itself, and too few to keep a worker from other companies.
+RESPONSES = Bucket("responses", 100, 0.1)
+
 Tried = tuple[Bucket, str]
 
 
@@ -125,6 +129,24 @@ def take_unsolicited(store: RedisStore, *, browser: str, connection: str, now: f
     """
     key = _key(UNSOLICITED, f"{connection} {browser}")
     return math.ceil(int(store.call("idp_throttle_take", key, *_numbers(UNSOLICITED, now))) / 1000)
+
+
+def take_response(store: RedisStore, *, connection: str, network: str, now: float) -> int:
+    """Ask for leave to examine a response for one connection; the whole seconds to wait, or 0. One round trip.
+
+    ``give_response_back`` when it has signed somebody in. ``network`` is the visitor's network address.
+    """
+    wait = store.call("idp_throttle_take", _response_key(connection, network), *_numbers(RESPONSES, now))
+    return math.ceil(int(wait) / 1000)
+
+
+def give_response_back(store: RedisStore, *, connection: str, network: str, now: float) -> None:
+    """A response has signed somebody in, which costs nothing. One round trip."""
+    store.call("idp_throttle_give_back", _response_key(connection, network), *_numbers(RESPONSES, now))
+
+
+def _response_key(connection: str, network: str) -> str:
+    return _key(RESPONSES, f"{connection} {networks(network)[0]}")
 
 
 def give_back(store: RedisStore, ticket: Ticket, now: float) -> None:

@@ -15,9 +15,12 @@ from idp.throttle import (
     NETWORK,
     PAIR,
     PAIR_UNDER_ATTACK,
+    RESPONSES,
     Ticket,
     give_back,
+    give_response_back,
     networks,
+    take_response,
     take_sign_in,
 )
 from tests.conftest import Clock
@@ -191,3 +194,18 @@ def test_a_clock_that_jumped_back_keeps_nobody_out_for_long(parts: Parts, clock:
     tries(parts)
     clock.advance(-10 * DAY)
     assert take(parts).wait <= PAIR.tries * PAIR.seconds
+
+
+def test_responses_of_one_company_from_one_network_are_examined_at_a_bounded_pace(parts: Parts, clock: Clock) -> None:
+    """Neither another company's nor those from elsewhere wait, and what signs somebody in costs nothing."""
+
+    def take(connection: str = "acme", network: str = HOME) -> int:
+        return take_response(parts.store, connection=connection, network=network, now=clock())
+
+    for _ in range(200):
+        assert not take()
+        give_response_back(parts.store, connection="acme", network=HOME, now=clock())
+    assert next(number for number in count() if take()) == RESPONSES.tries
+    assert take("globex") == take(network="198.51.100.9") == 0
+    clock.advance(1)
+    assert next(number for number in count() if take()) == 1 / RESPONSES.seconds

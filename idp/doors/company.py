@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from flask import Blueprint, Response, abort, g, request
+from werkzeug.exceptions import TooManyRequests
 
 from idp import cookies, csrf, throttle
 from idp.accounts.identity import canonical_email
@@ -36,6 +37,7 @@ from idp.login.routing import Choose, OwnEmail, ToConnection
 from idp.login.which_door import door_of
 from idp.parts import parts
 from idp.redirects import go
+from idp.visiting import peer
 
 bp = Blueprint("company", __name__)
 
@@ -177,6 +179,9 @@ def take_response(connection_id: str) -> Response:
     request.max_content_length = request.max_form_memory_size = MAX_FORM
     here = parts()
     connection = _connection(connection_id)
+    wait = throttle.take_response(here.store, connection=connection.id, network=peer(), now=here.clock())
+    if wait:  # before anything is read: a flood for one company must not hold up the others
+        raise TooManyRequests(retry_after=wait)
     encoded = request.form.get("SAMLResponse", "")
     if not encoded:
         raise PageError("request_unreadable", parameter="SAMLResponse")
@@ -330,6 +335,7 @@ def _enter(pending: Pending, connection: SamlConnection, answered: Answered) -> 
     )
     if outcome != "taken":
         raise _noted(PageError(_OUTCOMES[outcome]), pending.receipt, connection)
+    throttle.give_response_back(here.store, connection=connection.id, network=peer(), now=here.clock())
     here.attempts.step(pending.receipt, Step.company_identified, door="company", connection_id=connection.id)
     identity = answered.arrival.identity
     # Who is remembered here was not asked again for the address, nor whether to be kept signed in.

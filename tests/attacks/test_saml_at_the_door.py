@@ -6,17 +6,20 @@ Each kind of attack by itself stands in test_saml_messages.py; here is that the 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import random
 
 import pytest
 from lxml import etree
 from werkzeug.test import TestResponse
 
-from idp.models import Account, Link
+from idp.attempts import drain
+from idp.models import Account, AttemptStep, Link
 from idp.parts import Parts
+from idp.throttle import RESPONSES
 from tests.attacks.saml_forgeries import VICTIM, forge
 from tests.attacks.test_saml_messages import DIFFERENTIALS, LARGE, SIGNED, WRAPPINGS
-from tests.company_walker import answer, leave, post, reason_of, text
+from tests.company_walker import answer, leave, post, reason_of, sign_in, text
 from tests.fakes.company_idp import CompanyIdp
 from tests.journey import Walker
 from tests.saml_parties import Customer, add_customer
@@ -87,7 +90,8 @@ def test_sa_27_no_variant_comes_through_the_door_and_none_is_an_accident(
         for sign, key in (("response", None), ("assertion", None), ("both", None), ("both", ours))
     ]
     arrived = 0
-    for _ in range(300):
+    for number in range(300):
+        walker.address = f"198.51.100.{number % 250}"  # one network is examined at a bounded pace
         made = forge(chance.choice(genuine), genuine, chance)
         answered = post(walker, acme, encoded(made))
         assert answered.status_code < 500
@@ -103,3 +107,44 @@ def test_what_was_refused_is_told_with_its_reason(walker: Walker, acme: Customer
     page = walker.follow(post(walker, acme, encoded(genuine.replace(b"alice@acme.example", VICTIM.encode()))))
     assert 'id="error-page"' in text(page) and VICTIM not in text(page)
     assert reason_of(page, parts) == "saml_signature_wrong"
+
+
+def test_a_flood_for_one_company_is_turned_away_unread_and_keeps_nobody_else_out(
+    walker: Walker, acme: Customer, parts: Parts
+) -> None:
+    """From one network only so many responses are examined that signed nobody in: not even its receipts fill up."""
+    globex = add_customer(
+        parts.database,
+        parts.connections,
+        CompanyIdp("https://idp.globex.example", name="Globex"),
+        "globex.example",
+        name="Globex",
+        now=parts.clock(),
+        random=parts.random,
+    )
+    request = leave(walker)
+    genuine = answer(acme, request, parts.clock())
+    mallory = Walker(walker.app, parts, address="203.0.113.66")
+    others = CompanyIdp(acme.idp.entity_id, name="Mallory")
+    lie = answer(dataclasses.replace(acme, idp=others), request, parts.clock())
+    assert [post(mallory, acme, lie).status_code for _ in range(RESPONSES.tries)] == [303] * RESPONSES.tries
+    parts.attempts.flush()
+    drain(parts.store, parts.database)
+    with parts.database.reading() as db:
+        written = db.query(AttemptStep).count()
+    turned_away = [post(mallory, acme, lie) for _ in range(100)]
+    assert {page.status_code for page in turned_away} == {429}
+    assert turned_away[0].headers["Retry-After"] == "1"
+    parts.attempts.flush()
+    drain(parts.store, parts.database)
+    with parts.database.reading() as db:
+        assert db.query(AttemptStep).count() == written
+    # The same company from elsewhere, and another company from the very same network.
+    assert "code" in walker.answer_of(walker.follow(post(walker, acme, genuine)))
+    assert "code" in mallory.answer_of(sign_in(mallory, globex, "bob@globex.example"))
+
+
+def test_an_office_that_signs_in_never_waits(walker: Walker, acme: Customer, parts: Parts) -> None:
+    for _ in range(RESPONSES.tries + 20):
+        visitor = Walker(walker.app, parts)
+        assert "code" in visitor.answer_of(sign_in(visitor, acme))
