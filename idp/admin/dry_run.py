@@ -24,7 +24,7 @@ from idp.connections import SamlConnection
 from idp.database import Database
 from idp.doors.company_identity import identify
 from idp.doors.saml_assertion import Assertion
-from idp.doors.saml_response import Check, SentRequest, examine
+from idp.doors.saml_response import OLDEST, Check, SentRequest, examine
 from idp.errors import IdpError
 from idp.login.arrival import Arrival
 from idp.login.company_account import Proved, decision_about, settle
@@ -158,11 +158,14 @@ def dry_run(
 
 
 def as_if_sent(connection: SamlConnection, now: float) -> Callable[[str], SentRequest]:
-    """For a response that was captured some time ago: the request that it answers is taken for one of ours, sent just now."""
+    """For a response that was captured some time ago: the request that it answers is taken for one of ours.
+
+    Taken to be as old as a response may be, it refuses none that the ACS address would have taken for its real one.
+    """
 
     def request_of(id: str) -> SentRequest:
         return SentRequest(
-            id=id, issued_at=int(now), connection_id=connection.id, idp_entity_id=connection.idp_entity_id,
+            id=id, issued_at=int(now) - OLDEST, connection_id=connection.id, idp_entity_id=connection.idp_entity_id,
             force_authn=False, max_age=None, contexts=(), passive=False,
         )  # fmt: skip
 

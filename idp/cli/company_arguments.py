@@ -52,9 +52,15 @@ def find_company(db: Transaction, word: str) -> Company:
     """
     from sqlalchemy import or_, select
 
+    from idp.companies import CompanyRefused
+    from idp.domain_proof import read_domain
     from idp.models import Company, CompanyDomain
 
-    claimed = select(CompanyDomain.company_id).where(CompanyDomain.domain == word.lower().rstrip("."))
+    try:
+        domain = read_domain(word)
+    except CompanyRefused:  # it is an id or a name
+        domain = ""
+    claimed = select(CompanyDomain.company_id).where(CompanyDomain.domain == domain)
     named = select(Company).where(or_(Company.id == word, Company.name == word, Company.id.in_(claimed)))
     found = db.scalars(named.order_by(Company.name, Company.id)).all()
     if not found:

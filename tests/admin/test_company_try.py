@@ -21,6 +21,7 @@ from tests.conftest import Clock
 from tests.fakes.company_idp import CompanyIdp
 from tests.journey import Walker
 from tests.saml_parties import Customer, add_customer, decide_for
+from tests.stores import contents_of
 
 ALICE = "alice@acme.example"
 
@@ -144,6 +145,28 @@ def test_the_trip_stands_in_the_attempts_of_the_connection(walker: Walker, acme:
         "expected": acme.connection.entity_id,
         "received": "https://another.example",
     }
+
+
+@pytest.mark.parametrize("wrong", [{}, {"audience": "https://another.example"}], ids=["good", "bad"])
+def test_a_trip_writes_what_it_must_and_nothing_else(
+    wrong: dict[str, str], walker: Walker, acme: Customer, parts: Parts
+) -> None:
+    """No account, no link, no session, no grant: that it was tested, who tries, what was asked and how it went."""
+
+    def contents() -> dict[str, str]:
+        parts.attempts.flush()
+        drain(parts.store, parts.database)
+        return contents_of(parts.database, parts.store)
+
+    there = address(parts, acme)
+    before = contents()
+    request = request_at(walker.submit(walker.get(there), "/login/company/try"))
+    assert is_result(come_back(walker, acme, request, attributes={"displayName": ["Alice"]}, **wrong))
+    after = contents()
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    mine = (f"saml:{{{acme.connection.id}}}:assertion:", "trial:", "throttle:", "attempts", "table attempt")
+    tested = {"table connections", "table audit_events"}
+    assert {name for name in changed if not name.startswith(mine)} == (set() if wrong else tested)
 
 
 # --- one browser, an hour, once ----------------------------------------------------------------------------------------------

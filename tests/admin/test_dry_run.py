@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from idp.accounts.identity import read_address
 from idp.accounts.lifecycle import create_account, find_account, suspend
 from idp.admin.dry_run import Report, as_if_sent, dry_run, masked
 from idp.companies import add_member
-from idp.database import Database
 from idp.doors.saml_response import Check
-from idp.models import Table
 from idp.parts import Parts
-from idp.redis_store import RedisStore
 from tests.company_walker import sign_in
 from tests.fakes.company_idp import CompanyIdp
 from tests.journey import Walker, add_carol, claims_of
 from tests.saml_parties import Customer, add_customer, answer_for, belong, decide_for
+from tests.stores import hash_of
 from tests.test_structure import Tree, read_tree
 
 ALICE = "alice@acme.example"
@@ -59,25 +55,6 @@ def run(parts: Parts, customer: Customer, **changes: Any) -> Report:
 
 def failed(report: Report) -> dict[str, Check]:
     return {check.name: check for check in report.checks if not check.ok}
-
-
-def hash_of(database: Database, store: RedisStore) -> str:
-    """Everything that both stores hold."""
-    digest = hashlib.sha256()
-    with database.reading() as db:
-        for table in Table.metadata.sorted_tables:
-            rows = sorted(repr(row) for row in db.execute(select(table)))
-            digest.update(f"{table.name} {len(rows)} {rows}".encode())
-    for key in sorted(store.command("KEYS", "*")):
-        digest.update(f"{key} {store.command('TYPE', key)} {store.command('OBJECT', 'ENCODING', key)}".encode())
-        digest.update(_content(store, key).encode())
-    return digest.hexdigest()
-
-
-def _content(store: RedisStore, key: str) -> str:
-    read = {"string": ("GET", key), "hash": ("HGETALL", key), "set": ("SMEMBERS", key), "stream": ("XRANGE", key, "-", "+"),
-            "zset": ("ZRANGE", key, 0, -1), "list": ("LRANGE", key, 0, -1)}  # fmt: skip
-    return repr(store.command(*read[store.command("TYPE", key)]))
 
 
 # --- nothing stays, nothing is signed ----------------------------------------------------------------------------------------
@@ -261,7 +238,7 @@ def test_the_account_decision_is_that_of_a_sign_in(
 
 def test_as_of_the_time_of_its_capture_an_old_response_is_good(parts: Parts, acme: Customer) -> None:
     captured = parts.clock()
-    encoded = acme.idp.response(**answer_for(acme.connection), now=captured)
+    encoded = acme.idp.response(**answer_for(acme.connection), now=captured, lifetime=3600)
 
     def look(now: float) -> Report:
         return dry_run(
@@ -270,6 +247,8 @@ def test_as_of_the_time_of_its_capture_an_old_response_is_good(parts: Parts, acm
         )  # fmt: skip
 
     assert look(captured + 10).ok
+    assert look(captured + 590).ok  # as long as the ACS address takes it for a request of that time
+    assert failed(look(captured + 610)).keys() == {"issue_instant"}
     late = look(captured + 86400)
     assert not late.ok
     assert "not_on_or_after" in failed(late)

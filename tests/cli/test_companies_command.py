@@ -29,6 +29,7 @@ from tests.fakes.company_idp import CompanyIdp, key_pair
 from tests.fakes.dns_server import dns_server
 from tests.journey import Walker, add_carol
 from tests.saml_parties import Customer, add_customer, answer_for
+from tests.stores import hash_of
 
 Idp = Callable[..., Result]
 ALICE = "alice@acme.example"
@@ -143,6 +144,13 @@ def test_a_company_is_found_by_id_name_and_domain(idp: Idp, acme: Customer) -> N
     for word in (acme.company_id, "Acme", "acme.example", "ACME.example."):
         assert told(idp("show", word, "--json"))["id"] == acme.company_id
     refused(idp("show", "Globex"), "No company", "idp companies list")
+
+
+def test_a_company_is_found_by_its_domain_in_any_spelling(idp: Idp) -> None:
+    company = told(idp("add", "Books", "--json"))["id"]
+    done(idp("domains", "add", company, "bücher.example"))
+    for word in ("bücher.example", "BÜCHER.example.", "xn--bcher-kva.example"):
+        assert told(idp("show", word, "--json"))["id"] == company
 
 
 def test_a_name_that_two_companies_have_asks_for_the_id(idp: Idp) -> None:
@@ -553,6 +561,17 @@ def test_an_old_response_is_tried_as_of_then(idp: Idp, acme: Customer, parts: Pa
     done(idp("try", acme.connection.id, "--response", str(file), "--as-of", as_of))
     refused(idp("try", acme.connection.id, "--response", str(file), "--as-of", "yesterday"), "2026-11-22T10:30:00Z")
     refused(idp("try", acme.connection.id, "--as-of", as_of), "--response")
+
+
+@pytest.mark.parametrize("wrong", [{}, {"audience": "https://another.example"}], ids=["good", "bad"])
+def test_a_dry_run_by_command_leaves_both_stores_as_they_were(
+    wrong: dict[str, str], idp: Idp, acme: Customer, parts: Parts
+) -> None:
+    given = acme.idp.response(**{**answer_for(acme.connection), **wrong}, now=parts.clock())
+    before = hash_of(parts.database, parts.store)
+    result = idp("try", acme.connection.id, "--response", "-", "--json", given=given)
+    assert json.loads(result.stdout)["ok"] is (not wrong)
+    assert hash_of(parts.database, parts.store) == before
 
 
 def test_attempts_show_what_failed_and_only_of_this_connection(
