@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from lxml import etree
 from saml2 import md, saml, samlp, xmldsig
 
-from idp.connections import SamlConnection, SpKey
+from idp.connections import NAME_ID_EMAIL, SamlConnection, SpKey
 from idp.doors.saml_presets import PRESETS
 
 LOGOUT_LIFETIME = 5 * 60  # seconds that a logout request of ours may be answered
@@ -93,7 +93,7 @@ def authn_request(
     """
     subject = None
     if login_hint and connection.hint == "subject":
-        subject = saml.Subject(name_id=saml.NameID(text=login_hint, format=connection.name_id_format))
+        subject = saml.Subject(name_id=saml.NameID(text=login_hint, format=NAME_ID_EMAIL))
     requested = None
     if contexts:
         refs = [saml.AuthnContextClassRef(text=context) for context in contexts]

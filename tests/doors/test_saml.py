@@ -141,10 +141,11 @@ def test_a_request_asks_for_a_fresh_silent_or_stronger_proof_only_when_told(acme
 def test_the_address_is_passed_on_as_the_vendor_takes_it(
     acme: SamlConnection, binding: str, hint: str, subject: list[str], query: str
 ) -> None:
-    connection = replace(acme, hint=hint, sso_binding=binding)
+    connection = replace(acme, hint=hint, sso_binding=binding, name_id_format=NAME_ID_PERSISTENT)
     message = ask(connection, login_hint="alice+x@acme.example")
     tree, _ = opened(message)
     assert found(tree, "saml:Subject/saml:NameID/text()") == subject
+    assert {name.get("Format") for name in found(tree, "saml:Subject/saml:NameID")} <= {NAME_ID_EMAIL}
     assert tree.get("Destination") == acme.sso_url
     asked = urlsplit(message.url).query.partition("SAMLRequest=")[0].rstrip("&")
     assert asked == query
