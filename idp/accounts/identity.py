@@ -49,12 +49,13 @@ class Address:
 def read_address(text: str) -> Address:
     """Read a bare e-mail address strictly (RFC 5321 and 6531; no display name, quotes, comments or IP literals).
 
-    The canonical form is NFC, lower case, the domain in its ASCII form (IDNA 2008). A tag after "+" and dots count: they
+    The canonical form is NFC, lower case, the domain in its ASCII form (IDNA 2008), without the dot that says that it is
+    complete. A tag after "+" and dots count: they
     may be another mailbox.
 
     :raises ValueError: it is not an address.
     """
-    text = text.strip(" \t\r\n")
+    text = text.strip(" \t\r\n").removesuffix(".")
     if len(text) > LONGEST_ADDRESS:
         raise ValueError("longer than any e-mail address")
     from email_validator import EmailNotValidError, validate_email  # late: not every command reads an address

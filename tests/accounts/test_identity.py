@@ -14,6 +14,7 @@ from idp.accounts.identity import canonical_email, read_address
     [
         ("carol@example.org", "carol@example.org"),
         ("  Carol@EXAMPLE.org\n", "carol@example.org"),
+        ("carol@example.org.", "carol@example.org"),
         ("carol+news@example.org", "carol+news@example.org"),
         ("c.a.rol@example.org", "c.a.rol@example.org"),
         ("bob@exämple.net", "bob@xn--exmple-cua.net"),
@@ -41,6 +42,8 @@ def test_an_address_is_kept_as_its_owner_writes_it() -> None:
         "carol@",
         "carol@localhost",
         "carol@example..org",
+        "carol@example.org..",
+        "carol@.",
         "carol@-example.org",
         "carol@[192.0.2.1]",
         '"ca rol"@example.org',

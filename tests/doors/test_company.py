@@ -74,7 +74,7 @@ def test_the_page_that_leads_to_the_company_begins_anew(walker: Walker, acme: Cu
     assert "form-action 'self'" in page.headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("parameters", [{"domain_hint": "acme.example"}, {"domain_hint": "ACME.example"}])
+@pytest.mark.parametrize("parameters", [{"domain_hint": "acme.example"}, {"domain_hint": "ACME.example."}])
 def test_a_product_may_name_the_domain(walker: Walker, acme: Customer, parameters: dict[str, str]) -> None:
     request = request_at(walker.follow(walker.az(**parameters)))
     assert "code" in walker.answer_of(come_back(walker, acme, request))

@@ -24,6 +24,8 @@ REQUEST = {
         ("acme.example", "acme.example"),
         ("ACME.Example", "acme.example"),
         ("bücher.example", "xn--bcher-kva.example"),
+        ("acme.example.", "acme.example"),
+        ("BÜCHER.example.", "xn--bcher-kva.example"),
         ("acme", ""),
         ("alice@acme.example", ""),
         ("acme.example/../x", ""),
