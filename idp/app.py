@@ -14,7 +14,7 @@ from idp.admin import company_try
 from idp.attempts import Step
 from idp.doors import company, company_logout, password
 from idp.errors import IdpError, PageError
-from idp.login import consent, link, start
+from idp.login import consent, link, start, switch
 from idp.machine import wsgi_request
 from idp.oidc import authorize, logout
 from idp.parts import Parts, parts
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 PAGES = (
-    *(authorize, start, password, company, link, company_logout, consent, logout, profile),
+    *(authorize, start, password, company, link, switch, company_logout, consent, logout, profile),
     *(company_try, language_switch, health),
 )
 

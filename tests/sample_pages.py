@@ -147,6 +147,16 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     "link-by-password": ("login/link.html", lambda x: _link(x, by_mail=False)),
     "link-sent": ("login/link_sent.html", lambda x: _link(x)),
     "link-confirm": ("login/link_confirm.html", lambda x: {"company": x("Acme"), "email": x("alice@acme.example")}),
+    "switch": (
+        "login/switch.html",
+        lambda x: {
+            "p": x("p1"),
+            "client": _bare_client(x),
+            "company": x("Acme"),
+            "email": x("alice@acme.example"),
+            "signed_in": x("carol@example.org"),
+        },
+    ),
     "consent": (
         "login/consent.html",
         lambda x: {"p": x("p1"), "client": _bare_client(x), "email": x("carol@example.org"), "scopes": SCOPES},

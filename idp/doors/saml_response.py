@@ -443,7 +443,11 @@ def _check_times(
     confirmed = read.confirmations[0].not_on_or_after if read.confirmations else None
     ends = [end for end in (read.not_on_or_after, confirmed) if end is not None]
     session_end = read.assertion.session_not_on_or_after
-    late = [end for end in [*ends, *([] if session_end is None else [session_end])] if end <= now - SKEW]
+    late = [end for end in ends if end <= now - SKEW]
+    if (
+        session_end is not None and session_end <= now
+    ):  # a session that is over when it begins would be asked for for ever
+        late.append(session_end)
     looked.at(
         "not_on_or_after",
         confirmed is not None and not late and max(ends) <= now + LONGEST + SKEW,

@@ -27,7 +27,7 @@ from idp.enforcement import note_break_glass
 from idp.errors import PageError
 from idp.login import pending as pendings
 from idp.login.arrival import Arrival
-from idp.login.company_account import Proved, check_stands, settle
+from idp.login.company_account import Proved, check_stands, decision_about, settle
 from idp.login.journey import find_pending
 from idp.login.own_door import own_door
 from idp.login.pending import Pending
@@ -39,16 +39,25 @@ from idp.visiting import peer
 
 
 def finish(
-    pending: Pending, identity: Identity, *, kept: bool, arrival: Arrival | None = None, proved: Proved | None = None
+    pending: Pending,
+    identity: Identity,
+    *,
+    kept: bool,
+    arrival: Arrival | None = None,
+    proved: Proved | None = None,
+    switching: bool = False,
 ) -> Response:
     """Open a session for who came through a door, and go on with the journey.
 
     ``kept``: the person asked to be kept signed in on this browser. ``arrival``: what more a company's door knows of the
-    identity; ``proved``: the account that this person has just proved to be theirs.
+    identity; ``proved``: the account that this person has just proved to be theirs; ``switching``: who was signed in here as
+    somebody else agrees.
 
     :raises PageError: this identity may not sign in.
     """
     here = parts()
+    if arrival is not None and proved is None and not switching and _is_somebody_else(arrival):
+        return _ask_to_switch(pending, arrival)
     device = cookies.find(cookies.DEVICE) or base64.urlsafe_b64encode(here.random(32)).rstrip(b"=").decode()
     enter = partial(_enter, pending, identity, arrival, proved, kept=kept, device=device)
     try:
@@ -198,6 +207,30 @@ def _open(
         ends=arrival.ends if arrival else None,
         auth_time=identity.at,
     )
+
+
+def _is_somebody_else(arrival: Arrival) -> bool:
+    """Whether another person is signed in at this browser than who comes from a company."""
+    previous = visitor()
+    if previous is None:
+        return False
+    here = parts()
+    with here.database.transaction() as db:
+        match decision_about(db, arrival, own_issuer=here.config.issuer):
+            case Found(account_id):
+                return account_id != previous.account_id
+            case New():
+                return True
+            case _:  # refused, or to be proved by what only its owner has
+                return False
+
+
+def _ask_to_switch(pending: Pending, arrival: Arrival) -> Response:
+    if pending.silent:
+        raise PageError("login_required", status=403)
+    find_pending(pending.handle, arrival=arrival.written())
+    parts().attempts.step(pending.receipt, Step.account_decision, received="another person is signed in")
+    return go("/login/switch", p=pending.handle)
 
 
 def _ask_for_proof(pending: Pending, first: ProveFirst, arrival: Arrival | None) -> Response:

@@ -14,7 +14,7 @@ from idp.connections import NAME_ID_EMAIL, NAME_ID_UNSPECIFIED
 from idp.doors.company_identity import LONGEST_FORMAT, LONGEST_NAME_ID
 from idp.models import Account, CompanyDomain, Connection, Email, Link, MailedLink, Member, OutboxMail, Revocation
 from idp.parts import Parts
-from tests.company_walker import answer, come_back, leave, post, reason_of, sign_in, text
+from tests.company_walker import answer, come_back, leave, post, reason_of, request_at, sign_in, text
 from tests.fakes.company_idp import CompanyIdp
 from tests.journey import PASSWORD, Walker, add_carol
 from tests.saml_parties import Customer, add_customer, answer_for, belong, decide_for
@@ -308,3 +308,39 @@ def test_a_report_of_a_trial_shows_nothing_of_an_account_that_is_not_proved(acme
     assert after.told
     for secret in ("Secretville", "33123456789"):
         assert secret not in repr(after)
+
+
+# --- SA-18: a hostile company's own answer, to a request of the victim's own browser ---------------------------------------
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_sa_18_a_hostile_company_makes_nobody_somebody_else(
+    walker: Walker, globex: Customer, parts: Parts, known: bool
+) -> None:
+    """Mallory's page sends Carol to Mallory's identity provider, which says that Mallory has come: to Carol's request."""
+    if known:
+        sign_in(Walker(walker.app, parts), globex, "mallory@globex.example")
+    add_carol(parts)
+    walker.sign_in(walker.follow(walker.az()), "carol@example.org")
+    gone = walker.follow(walker.get(f"/login/company/again?c={globex.connection.id}"))
+    page = come_back(walker, globex, request_at(gone), name_id="mallory@globex.example")
+    assert 'id="switch-page"' in text(page)
+    assert "carol@example.org" in text(walker.get("/me"))
+    with parts.database.reading() as db:
+        assert db.query(Link).count() == known
+    again = walker.follow(walker.submit(page, "/login/switch"))
+    assert "mallory@globex.example" in text(again)
+    assert "carol@example.org" not in text(walker.get("/me"))
+
+
+def test_who_comes_back_as_the_same_person_is_asked_nothing(walker: Walker, acme: Customer, parts: Parts) -> None:
+    sign_in(walker, acme)
+    request = leave(walker, prompt="login")
+    assert "code" in walker.answer_of(come_back(walker, acme, request))
+
+
+def test_a_session_that_is_over_when_it_begins_sends_nobody_round_for_ever(
+    walker: Walker, acme: Customer, parts: Parts
+) -> None:
+    page = come_back(walker, acme, leave(walker), session_not_on_or_after=parts.clock() - 30)
+    assert reason_of(page, parts) == "saml_expired"
