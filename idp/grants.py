@@ -137,6 +137,9 @@ def open_grant(
     offline = "offline_access" in granted and "refresh_token" in client.grant_types
     expires = int(now) + client.code_lifetime
     ends = expires + client.access_token_lifetime + (client.refresh_token_lifetime if offline else 0)
+    if not offline:  # nothing of it outlives the session, and the product is told so
+        ends = min(ends, authentication.session_expires)
+        expires = min(expires, ends)
     facts = {
         "client_id": client.client_id,
         "account_id": authentication.account_id,

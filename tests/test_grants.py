@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -346,6 +347,22 @@ def test_a_wrong_secret_with_a_known_id_spends_nothing(book: Book) -> None:
 
     assert book.redeem(f"{gid}.{'A' * 43}") == Refusal("code_unknown")
     assert isinstance(book.redeem(code), Issued)
+
+
+def test_nothing_outlives_the_session_that_gave_it_but_what_was_granted_offline(book: Book, clock: Clock) -> None:
+    ends = int(clock()) + 300
+    book.who = replace(book.who, session_expires=ends)
+    short, offline = book.issued(("openid",)), book.issued()
+    assert (short.expires_in, offline.expires_in) == (300, 3600)
+    book.who = replace(book.who, session_expires=int(clock()) + 30)
+    code = book.open(("openid",))
+    clock.advance(30)
+    assert book.redeem(code) == Refusal("code_expired", "K7QX-2M4P", "a" * 32)  # its own minute is not over
+    clock.advance(269.5)
+    assert book.is_alive(short)
+    clock.advance(0.5)
+    assert not book.is_alive(short)
+    assert book.is_alive(offline) and book.rotated(offline.refresh_token).expires_in == 3600
 
 
 # --- what ends ----------------------------------------------------------------------------------------------------------

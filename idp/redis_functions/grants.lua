@@ -1,6 +1,6 @@
 -- Grants: what a session has given to a product. One hash per grant, grant:{<gid>}, holding only hashes of its secrets:
 --   facts (JSON, never changes), person (JSON, rewritten when the person changes), client_id, scope, redirect_uri, challenge,
---   ends (until when the indexes hold it: no token of it lives longer), offline ("1": outlives the session), code + code_expires + used, a:<hash> = "<expires> <issued> <scope>" per access token,
+--   ends (until when the indexes hold it: no token of it lives longer; the end of its session, unless offline), offline ("1": outlives the session), code + code_expires + used, a:<hash> = "<expires> <issued> <scope>" per access token,
 --   refresh, refresh_issued, refresh_expires, previous, successor (sealed), grace (until), expires (of the whole record).
 -- Ending a grant deletes it: whatever is shown afterwards is unknown. Times are seconds and come from the caller;
 -- the key's own lifetime only cleans up.

@@ -381,6 +381,16 @@ def test_sa_45_the_identity_provider_ends_the_session(walker: Walker, acme: Cust
     assert walker.get("/me").status_code == 303
 
 
+def test_sa_45_what_products_were_given_ends_with_the_session(walker: Walker, acme: Customer, clock: Clock) -> None:
+    done = sign_in(walker, acme, session_not_on_or_after=clock() + 300)
+    tokens = walker.tk(walker.answer_of(done)["code"]).get_json()
+    assert tokens["expires_in"] == 300
+    clock.advance(299)
+    assert walker.userinfo(tokens["access_token"]).status_code == 200
+    clock.advance(1)
+    assert walker.userinfo(tokens["access_token"]).status_code == 401
+
+
 # --- kept signed in --------------------------------------------------------------------------------------------------------------
 
 
