@@ -9,10 +9,15 @@ from multiprocessing import get_context
 
 import pytest
 
+from idp.parts import Parts
+from tests.attacks.door_forgeries import attack_door
 from tests.attacks.saml_forgeries import Outcome, attack
+from tests.journey import Walker
+from tests.saml_parties import Customer
 
 MILLION = 1_000_000
 PARCEL = 10_000
+AT_THE_DOOR = MILLION // 100
 
 
 @pytest.mark.long
@@ -35,3 +40,15 @@ def test_sa_01_sa_27_of_a_million_forgeries_none_is_believed_and_none_is_an_acci
     for reason, number in sorted(refused.items(), key=lambda pair: -pair[1]):
         print(f"{reason}: {number}")
     assert len(refused) >= 10  # the generator reaches the deep checks
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_sa_27_of_ten_thousand_forgeries_at_the_door_none_is_believed_and_none_is_a_5xx(
+    walker: Walker, acme: Customer, parts: Parts
+) -> None:
+    """The whole application: what stands around the checks must not stumble over what they refuse."""
+    outcomes = attack_door(walker, acme, parts, secrets.randbits(48), AT_THE_DOOR)
+    assert outcomes.total() == AT_THE_DOOR
+    for outcome, number in outcomes.most_common():
+        print(f"{outcome}: {number}")
