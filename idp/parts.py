@@ -28,8 +28,10 @@ if TYPE_CHECKING:  # the heavy ones are imported when they are built
     from idp.oidc.provider import Provider
     from idp.redis_store import RedisStore
     from idp.sealing import Sealer
+    from idp.turns import Turns
 
 RESERVED_THREADS = 4  # of each worker: they keep answering while all others wait for a password to be hashed
+EXAMINED_AT_ONCE = 2  # responses for one connection, in each worker: a flood for one company leaves room for the others
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Parts:
     outgoing: Fetcher
     sealer: Sealer  # of mail
     connections: Connections
+    responses: Turns  # by connection
     provider: Provider
     authorization: Authorization
     endpoints: Endpoints
@@ -100,6 +103,7 @@ def build(
     from idp.oidc.provider import Provider
     from idp.redis_store import open_store
     from idp.sealing import Sealer
+    from idp.turns import Turns
 
     store = open_store(config, redis_url)
     keys = KeyRing(config.keys, config.jwks_max_age)
@@ -131,6 +135,7 @@ def build(
         outgoing=outgoing,
         sealer=Sealer(keys.derive("mail"), random),
         connections=Connections(config.issuer, Sealer(keys.derive("connections"), random)),
+        responses=Turns(EXAMINED_AT_ONCE, most=max(EXAMINED_AT_ONCE, config.threads // 2)),
         provider=provider,
         authorization=authorization,
         endpoints=machine_endpoints(

@@ -175,13 +175,24 @@ def _hint(connection: SamlConnection, address: str) -> str:
 @bp.post("/saml/<connection_id>/acs")
 @csrf.exempt
 def take_response(connection_id: str) -> Response:
-    """Take a response of the identity provider (SAML 2.0 bindings 3.5). Nobody is signed in here."""
+    """Take a response of the identity provider (SAML 2.0 bindings 3.5). Nobody is signed in here.
+
+    A flood for one company must not hold up the others: few are looked at together, and of one network not many.
+    """
+    with parts().responses.turn(connection_id) as mine:
+        if not mine:
+            raise TooManyRequests(retry_after=1)
+        connection = _connection(connection_id)
+        here = parts()
+        wait = throttle.take_response(here.store, connection=connection.id, network=peer(), now=here.clock())
+        if wait:
+            raise TooManyRequests(retry_after=wait)
+        return _take_response(connection)
+
+
+def _take_response(connection: SamlConnection) -> Response:
     request.max_content_length = request.max_form_memory_size = MAX_FORM
     here = parts()
-    connection = _connection(connection_id)
-    wait = throttle.take_response(here.store, connection=connection.id, network=peer(), now=here.clock())
-    if wait:  # before anything is read: a flood for one company must not hold up the others
-        raise TooManyRequests(retry_after=wait)
     encoded = request.form.get("SAMLResponse", "")
     if not encoded:
         raise PageError("request_unreadable", parameter="SAMLResponse")
