@@ -33,6 +33,7 @@ LARGEST = 256 * 1024  # characters of base64, and bytes of what is in it
 MOST_ELEMENTS = 5_000
 DEEPEST = 40
 MOST_ATTRIBUTES = 64  # of one element
+MOST_SIGNS = 1_000  # "=" in one tag and the text behind it: the parser's work grows with the square of the attributes
 MOST_NAMESPACES = 64  # in scope of one element, in a document that declares many
 
 # XML 1.0 section 2.8: the declaration is no processing instruction, and it may say nothing but what we read anyway.
@@ -44,7 +45,8 @@ _DECLARATION = re.compile(
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 _TOO_DEEP = etree.XPath(f"boolean({'/*' * (DEEPEST + 1)})")
-_NAMESPACE = re.compile(r"""xmlns(?::[^\s=]*)?\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+# Behind a space, as every attribute is: so that nothing that is not one is ever looked at twice.
+_NAMESPACE = re.compile(r"""(?<=\s)xmlns(?::[^\s=]*+)?+\s*+=\s*+(?:"([^"]*)"|'([^']*)')""")
 _SPACE = {ord(letter): None for letter in " \t\r\n"}
 
 
@@ -126,6 +128,8 @@ def parse(document: bytes) -> _Element:
         raise _unreadable("elements and text only", "a processing instruction or another XML declaration")
     if text.count("<") - text.count("</") > MOST_ELEMENTS:
         raise SamlRefused("saml_too_large", f"at most {MOST_ELEMENTS} elements", "more")
+    if any(piece.count("=") > MOST_SIGNS for piece in text.split("<")):
+        raise SamlRefused("saml_too_large", f"at most {MOST_ATTRIBUTES} attributes", "more")
     root = parse_again(text.encode())
     _check_elements(root)
     declared = _NAMESPACE.findall(text)

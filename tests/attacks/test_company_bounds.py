@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from idp.admin.dry_run import Report, as_if_sent, dry_run, masked
 from idp.companies import remove_member, require_sso
 from idp.connections import NAME_ID_EMAIL, NAME_ID_UNSPECIFIED
 from idp.doors.company_identity import LONGEST_FORMAT, LONGEST_NAME_ID
+from idp.doors.saml_document import LARGEST, SamlRefused, parse
 from idp.models import Account, CompanyDomain, Connection, Email, Link, MailedLink, Member, OutboxMail, Revocation
 from idp.parts import Parts
 from tests.company_walker import answer, come_back, leave, post, reason_of, request_at, sign_in, text
@@ -344,3 +347,37 @@ def test_a_session_that_is_over_when_it_begins_sends_nobody_round_for_ever(
 ) -> None:
     page = come_back(walker, acme, leave(walker), session_not_on_or_after=parts.clock() - 30)
     assert reason_of(page, parts) == "saml_expired"
+
+
+# --- SA-26: what anybody may post costs little ------------------------------------------------------------------------------
+
+
+COSTLY = {
+    "what looks like declarations": b"<a>" + b"xmlns:" * 30_000 + b"</a>",
+    "declarations that never end": b"<a>" + b" xmlns:a=" * 20_000 + b"</a>",
+    "a prefix that never ends": b"<a>" + b" xmlns:" + b"xmlns" * 35_000 + b"</a>",
+    "spaces": b"<a>" + b" xmlns" + b" " * 180_000 + b"</a>",
+    "quotes": b"<a>" + b" xmlns='\"" * 18_000 + b"</a>",
+    "attributes": b"<a " + b" ".join(b"a%d='1'" % number for number in range(16_000)) + b"/>",
+    "attributes behind a sign": b"<a x='>' " + b" ".join(b"a%d='1'" % number for number in range(16_000)) + b"/>",
+    "namespaces": b"<a " + b" ".join(b"xmlns:a%d='x:y'" % number for number in range(10_000)) + b"/>",
+}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_sa_26_no_document_takes_long_to_be_refused(name: str) -> None:
+    """A page of anybody's may post them to any connection: one thread, and with it a whole process, would stand for minutes."""
+    assert len(COSTLY[name]) <= LARGEST * 3 // 4
+    began = time.process_time()
+    with suppress(SamlRefused):
+        parse(COSTLY[name])
+    assert time.process_time() - began < 0.4
+
+
+@pytest.mark.parametrize(
+    "declared", ['xmlns:x="a"', "xmlns:x\n=\t'a'", "a='1'\nxmlns='a'", "a=' xmlns:y=&quot;b:c&quot;' xmlns:x='a'"]
+)
+def test_sa_06_relative_namespaces_are_found_however_they_are_written(declared: str) -> None:
+    with pytest.raises(SamlRefused) as error:
+        parse(f"<b:a xmlns:b='b:c' {declared}/>".encode())
+    assert error.value.received == "a relative one"
