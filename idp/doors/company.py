@@ -26,7 +26,7 @@ from idp.doors.company_identity import identify
 from idp.doors.saml import authn_request, sp_metadata
 from idp.doors.saml_assertion import Assertion
 from idp.doors.saml_requests import Answered, Trip
-from idp.doors.saml_response import Check, SentRequest, examine
+from idp.doors.saml_response import Check, Examination, SentRequest, examine
 from idp.doors.to_company import send, send_from_page
 from idp.errors import IdpError, PageError
 from idp.login.arrival import Arrival
@@ -211,7 +211,7 @@ def _take_response(connection: SamlConnection) -> Response:
     if not trips and examined.claimed:
         request_of(examined.claimed)  # it was refused before that, but its sender tells whom it should be told
     if not trips:
-        return _nobody_asked(connection, examined.checks, unsolicited=examined.unsolicited)
+        return _nobody_asked(connection, examined)
     trip = trips[0]
     if trip.purpose == "try":
         answered = Answered(trip.sent.id, trip.pending, trip.receipt, "try", trip.sent.passive, report=encoded)
@@ -247,13 +247,22 @@ def _answered(
     return Answered(*common, arrival=arrival, assertion=assertion.id, until=assertion.not_on_or_after)
 
 
-def _nobody_asked(connection: SamlConnection, checks: tuple[Check, ...], *, unsolicited: bool) -> Response:
-    """A response to no request of ours. It is never believed; a genuine one tells where its browser wants to go, so that
-    browser is sent to the identity provider with a request."""
-    if unsolicited:
+def _nobody_asked(connection: SamlConnection, examined: Examination) -> Response:
+    """A response to no request of ours, or to one that is over: who had to find a new telephone at the company's page comes
+    too late. It is never believed; a genuine one tells where its browser wants to go, so that browser is sent to the identity
+    provider with a request."""
+    if examined.unsolicited:
         return go("/login/company/again", c=connection.id, to=_product(request.form.get("RelayState", "")))
+    late = {check.reason for check in examined.checks if not check.ok} == {"saml_request_unknown"}
+    if late and examined.seen is not None and not _was_used(connection, examined.seen.id):
+        return go("/login/company/again", c=connection.id)
     g.receipt = parts().attempts.start()
-    raise PageError(_note(g.receipt, connection, checks) or "saml_request_over")
+    raise PageError(_note(g.receipt, connection, examined.checks) or "saml_request_over")
+
+
+def _was_used(connection: SamlConnection, assertion: str) -> bool:
+    here = parts()
+    return saml_requests.was_used(here.store, connection.id, assertion, here.clock())
 
 
 def _note(receipt: str, connection: SamlConnection, checks: tuple[Check, ...]) -> str:
@@ -284,7 +293,7 @@ def _product(relay_state: str) -> str:
 
 @bp.get("/login/company/again")
 def begin_again() -> Response:
-    """The identity provider began by itself: begin here, with a request, at the same identity provider."""
+    """The identity provider began by itself, or its answer came too late: begin here, with a request, at the same one."""
     here = parts()
     connection = _connection(request.args.get("c", ""))
     g.receipt = here.attempts.start()
@@ -313,7 +322,13 @@ def come_back() -> Response:
     answered = saml_requests.fetch(here.store, connection.id, request.args.get("r", ""), here.clock())
     if answered is None or answered.purpose != "login":
         raise PageError("pending_unknown")
-    pending = find_pending(answered.pending)
+    try:
+        pending = find_pending(answered.pending)
+    except PageError as error:
+        late = error.reason == "pending_unknown" and answered.arrival is not None
+        if late and not _was_used(connection, answered.assertion):
+            return go("/login/company/again", c=connection.id)
+        raise
     try:
         return _enter(pending, connection, answered)
     except (PageError, CompanyRefused) as error:

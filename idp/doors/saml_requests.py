@@ -104,6 +104,12 @@ def take(
     return outcome
 
 
+def was_used(store: RedisStore, connection_id: str, assertion: str, now: float) -> bool:
+    """Whether an assertion has signed somebody in. One round trip."""
+    until = store.command("GET", _key(connection_id, "assertion", assertion))
+    return until is not None and int(until) > now
+
+
 def park(
     store: RedisStore, connection_id: str, answered: Answered, *, now: float, random: Callable[[int], bytes]
 ) -> str:

@@ -338,6 +338,37 @@ def test_sa_20_an_identity_provider_that_never_answers_does_not_send_the_browser
     assert reason_of(page, parts) == "saml_unsolicited_again"
 
 
+@pytest.mark.parametrize(("before", "there"), [(0, 16), (10, 8)], ids=["request over", "pending login over"])
+def test_sa_20_who_took_long_at_the_company_begins_anew_by_themselves(
+    before: int, there: int, walker: Walker, acme: Customer, parts: Parts, clock: Clock
+) -> None:
+    page = walker.follow(walker.az())
+    clock.advance(before * 60)
+    request = request_at(walker.follow(walker.submit(page, "/login", username=ALICE)))
+    clock.advance(there * 60)
+    late = answer(acme, request, clock())
+    again = request_at(walker.follow(post(walker, acme, late)))
+    assert again.id != request.id
+    assert walker.get("/me").status_code == 303  # nobody is signed in by what came too late
+    come_back(walker, acme, again)
+    assert walker.get("/me").status_code == 200
+    for _ in range(2):
+        assert request_at(walker.follow(post(walker, acme, late)))
+    assert reason_of(walker.follow(post(walker, acme, late)), parts) == "saml_unsolicited_again"  # not for ever
+
+
+def test_sa_20_an_answer_that_was_used_or_that_is_wrong_begins_nothing(
+    walker: Walker, acme: Customer, parts: Parts, clock: Clock
+) -> None:
+    request = leave(walker)
+    used = answer(acme, request, clock())
+    walker.follow(post(walker, acme, used))
+    assert reason_of(walker.follow(post(walker, acme, used)), parts) == "saml_request_unknown"
+    for changes in ({"audience": "https://another.example"}, {"issue_instant": clock() - 700}, {"sign": "none"}):
+        page = post(walker, acme, answer(acme, request, clock(), **changes))
+        assert page.status_code == 400
+
+
 # --- who it is ------------------------------------------------------------------------------------------------------------------
 
 

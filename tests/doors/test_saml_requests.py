@@ -65,8 +65,11 @@ def test_sa_19_another_connection_does_not_know_it(parts: Parts, clock: Clock) -
 
 
 def test_sa_16_request_and_assertion_are_used_up_once(parts: Parts, sent: SentRequest, clock: Clock) -> None:
+    assert not saml_requests.was_used(parts.store, "acme", "_a1", clock())
     assert take(parts) == "taken"
     assert take(parts) == "unknown"
+    assert saml_requests.was_used(parts.store, "acme", "_a1", clock())
+    assert not saml_requests.was_used(parts.store, "globex", "_a1", clock())
     # Another request, answered with the same assertion: by whomever, as long as it could count.
     saml_requests.remember(parts.store, sent, browser=BROWSER, pending="h", receipt="r", purpose="login")
     assert take(parts) == "repeated"
