@@ -96,6 +96,27 @@ def test_sa_16_what_was_parked_is_fetched_once(provider: Provider, party: Party,
     assert signed_in(provider, email) == (1, 1, 1)
 
 
+def test_sa_16_no_response_signs_in_again_after_a_restart(provider: Provider, party: Party, company: Customer) -> None:
+    email = "erin@acme.example"
+    browser = Visitor(provider)
+    form = response(company, leave(browser, party, email), email)
+    acs = form_request(provider, f"/saml/{company.connection.id}/acs", form)
+    first, second = at_once(provider, [acs]) + at_once(provider, [acs])  # the second is parked until after the restart
+    cookies = cookies_of(browser.http)
+    [entered] = at_once(provider, [page_request(provider, path_of(first.headers["location"]), **cookies)])
+    assert urlsplit(entered.headers["location"]).path == "/authorize/resume"
+    provider.stop()
+    provider.start()
+    [posted] = at_once(provider, [acs])
+    for reply in [second, posted]:
+        if reply.status == 303:
+            [reply] = at_once(provider, [page_request(provider, path_of(reply.headers["location"]), **cookies)])
+        # a page that refuses, or the way to the company with a new request: never the way on to the product
+        there = urlsplit(reply.headers.get("location", "")).path
+        assert reply.status == 400 or there in ("/login/company/failed", "/login/company/start")
+    assert signed_in(provider, email) == (1, 1, 1)
+
+
 def test_a_newcomer_in_many_browsers_at_once_gets_one_account(
     provider: Provider, party: Party, company: Customer
 ) -> None:
