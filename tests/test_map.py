@@ -56,3 +56,18 @@ def test_every_threat_on_the_security_page_names_a_test() -> None:
     rows = [line for line in (DOCS / "security.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
     threats = [row for row in rows if not set(row) <= set("| -") and not row.startswith("| threat")]
     assert [row for row in threats if "`test_" not in row] == []
+
+
+def test_every_case_about_companies_has_its_line_with_tests_that_are_named_after_it() -> None:
+    """S-02 to S-30 are all findings in the SAML library; of the attacks, every one that a test is named after."""
+    tests = {
+        name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    attacks = {f"SA-{number}" for name in tests for number in re.findall(r"(?<=_sa_)(\d\d)(?=_)", name)}
+    assert len(attacks) >= 34
+    text = (DOCS / "security.md").read_text(encoding="utf-8")
+    lines = dict(re.findall(r"^- (SA?-\d\d): (.*)$", text, re.MULTILINE))
+    findings = {f"S-{number:02}" for number in range(2, 31)}
+    assert attacks | findings == lines.keys()
+    for case, named in lines.items():
+        assert f"_{case.lower().replace('-', '_')}_" in named, case

@@ -274,8 +274,8 @@ def test_sa_40_a_thousand_parallel_requests_of_two_companies_are_signed_by_the_r
 # --- S-findings about what of pysaml2 is never used -------------------------------------------------------------------------------
 
 
-def test_s_17_s_20_s_24_of_pysaml2_only_the_object_model_is_ever_loaded() -> None:
-    """No client, no configuration with its defaults, no signer, no xmlsec1, no metadata store."""
+def test_s_17_s_20_s_24_s_26_of_pysaml2_only_the_object_model_is_ever_loaded() -> None:
+    """No client with its cache of people, no configuration with its defaults, no signer, no xmlsec1, no metadata store."""
     code = (
         "import sys; import idp.doors.saml; "
         "print(sorted(m for m in sys.modules if m.startswith(('saml2', 'OpenSSL', 'xmlschema'))))"

@@ -200,6 +200,34 @@ def test_sa_29_an_unsigned_or_foreign_signature_counts_by_neither_binding(
     assert reason_of(("POST", query, [("SAMLRequest", base64.b64encode(plain).decode())]), acme) == "saml_unsigned"
 
 
+@pytest.mark.parametrize("what", ["request", "response"])
+def test_s_13_a_logout_message_counts_signed_by_this_company_and_for_this_address(
+    idp: CompanyIdp, acme: SamlConnection, what: str
+) -> None:
+    """pysaml2 takes it unsigned, from anybody, for anywhere."""
+
+    def message(by: CompanyIdp, *, sign: bool, **changes: str) -> bytes:
+        destination = changes.pop("destination", acme.slo)
+        if what == "request":
+            return by.logout_request(destination=destination, name_id=ALICE, now=NOW, sign=sign, **changes)
+        return by.logout_response(destination=destination, in_response_to="_r1", now=NOW, sign=sign, **changes)
+
+    name = f"SAML{what.capitalize()}"
+    stranger = CompanyIdp("https://idp.stranger.example", name="Stranger")
+    assert reason_of(by_redirect(idp, message(idp, sign=False)), acme) == ""
+    assert reason_of(by_post(message(idp, sign=True), name), acme) == ""
+    for sender in (idp, stranger):
+        assert reason_of(by_post(message(sender, sign=False), name), acme) == "saml_unsigned"
+        unsigned = by_redirect(sender, message(sender, sign=False))[1].partition("&SigAlg")[0]
+        assert reason_of(("GET", unsigned, []), acme) == "saml_unsigned"
+    assert reason_of(by_post(message(stranger, sign=True), name), acme) == "saml_certificate_other"
+    assert reason_of(by_redirect(stranger, message(stranger, sign=False)), acme) == "saml_certificate_other"
+    foreign = message(idp, sign=True, Issuer=stranger.entity_id)
+    assert reason_of(by_post(foreign, name), acme) == "saml_logout_issuer"
+    nowhere = message(idp, sign=True, destination="")
+    assert reason_of(by_post(nowhere, name), acme) == "saml_logout_destination"
+
+
 TAMPERED: dict[str, tuple[Callable[[str], str], str]] = {
     "relay state": (lambda query: query.replace("RelayState=r1", "RelayState=r2"), "saml_certificate_other"),
     "relay state gone": (lambda query: query.replace("&RelayState=r1", ""), "saml_certificate_other"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from idp.accounts.identity import Identity
@@ -9,8 +11,10 @@ from idp.accounts.sessions import CompanySession
 from idp.doors import saml_requests
 from idp.doors.saml_requests import Answered, Trip
 from idp.doors.saml_response import SentRequest
+from idp.errors import Unavailable
 from idp.login.arrival import Arrival, read_arrival
 from idp.parts import Parts
+from idp.redis_store import RedisStore
 from tests.conftest import Clock
 
 BROWSER = "b" * 43
@@ -76,6 +80,19 @@ def test_sa_16_request_and_assertion_are_used_up_once(parts: Parts, sent: SentRe
     assert take(parts, now=clock() + 60 + saml_requests.ALLOWANCE - 1) == "repeated"
     # It was refused whole: the request still waits for a genuine answer.
     assert take(parts, assertion="_a2") == "taken"
+
+
+def test_s_12_nothing_that_was_used_counts_again_and_without_redis_nothing_counts(parts: Parts, clock: Clock) -> None:
+    assert take(parts) == "taken"
+    assert saml_requests.find(parts.store, "acme", REQUEST, clock()) is None
+    with RedisStore("redis://127.0.0.1:1/0") as nowhere:
+        for ask in (
+            lambda: saml_requests.find(nowhere, "acme", REQUEST, clock()),
+            lambda: take(dataclasses.replace(parts, store=nowhere)),
+            lambda: saml_requests.was_used(nowhere, "acme", "_a1", clock()),
+        ):
+            with pytest.raises(Unavailable):
+                ask()
 
 
 def test_sa_18_another_browser_uses_up_nothing(parts: Parts) -> None:
