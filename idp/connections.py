@@ -349,7 +349,8 @@ class Connections:
     def back_to_draft(self, db: Session, connection_id: str, *, actor: str, now: float) -> SamlConnection:
         """Send nobody to this connection any more.
 
-        :raises ConnectionRefused: ``connection_last_live``: the company requires SSO and has no other that is live.
+        :raises ConnectionRefused: ``connection_last_live``: the company requires SSO, or allows no passwords, and has no other that is
+            live.
         """
         row = self._hold(db, connection_id)
         if row.state == "draft":
@@ -604,7 +605,8 @@ class Connections:
             raise ConnectionRefused("connection_entity_id_taken", detail=printable(entity_id))
 
     def _keep_a_live_one(self, db: Session, row: Connection) -> None:
-        if row.state != "live" or db.get_one(Company, row.company_id).sso != "required":
+        company = db.get_one(Company, row.company_id)
+        if row.state != "live" or (company.sso != "required" and "password" in company.doors):
             return
         others = exists().where(
             Connection.company_id == row.company_id, Connection.state == "live", Connection.id != row.id

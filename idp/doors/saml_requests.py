@@ -113,8 +113,13 @@ def was_used(store: RedisStore, connection_id: str, assertion: str, now: float) 
 def park(
     store: RedisStore, connection_id: str, answered: Answered, *, now: float, random: Callable[[int], bytes]
 ) -> str:
-    """Park what a response came to; return the handle with which its browser fetches it."""
+    """Park what a response came to; return the handle with which its browser fetches it.
+
+    What came to a test holds a whole response: of each test one is kept, the last, however many are sent.
+    """
     handle = base64.urlsafe_b64encode(random(18)).decode()
+    if answered.purpose == "try":
+        handle = token_hash(f"answer to the test {answered.pending}")
     fields = asdict(answered) | {"arrival": answered.arrival.written() if answered.arrival else ""}
     key = _key(connection_id, "answer", handle)
     store.call("idp_saml_keep", key, int(now) + PARKED, "answered", json.dumps(fields, separators=(",", ":")))

@@ -11,12 +11,14 @@ from werkzeug.test import TestResponse
 
 from idp.accounts.lifecycle import apply_revocations, change_claims
 from idp.admin.dry_run import Report, as_if_sent, dry_run, masked
+from idp.admin.trials import make_trial
 from idp.companies import remove_member, require_sso
-from idp.connections import NAME_ID_EMAIL, NAME_ID_UNSPECIFIED
+from idp.connections import NAME_ID_EMAIL, NAME_ID_UNSPECIFIED, ConnectionRefused
 from idp.doors.company_identity import LONGEST_FORMAT, LONGEST_NAME_ID
 from idp.doors.saml_document import LARGEST, SamlRefused, parse
 from idp.models import Account, CompanyDomain, Connection, Email, Link, MailedLink, Member, OutboxMail, Revocation
 from idp.parts import Parts
+from tests import canaries
 from tests.company_walker import answer, come_back, leave, post, reason_of, request_at, sign_in, text
 from tests.fakes.company_idp import CompanyIdp
 from tests.journey import PASSWORD, Walker, add_carol
@@ -381,3 +383,23 @@ def test_sa_06_relative_namespaces_are_found_however_they_are_written(declared: 
     with pytest.raises(SamlRefused) as error:
         parse(f"<b:a xmlns:b='b:c' {declared}/>".encode())
     assert error.value.received == "a relative one"
+
+
+def test_a_test_of_a_connection_fills_no_store(walker: Walker, acme: Customer, parts: Parts) -> None:
+    """Its answers are parked whole: whoever may make a test could send them as fast as the network carries them."""
+    secret = make_trial(parts.store, acme.connection.id, now=parts.clock(), random=canaries.random)
+    answered = []
+    for _ in range(3):
+        request = request_at(walker.submit(walker.get(f"/login/company/try?p={secret}"), "/login/company/try"))
+        answered += [post(walker, acme, answer(acme, request, parts.clock())) for _ in range(3)]
+    assert len(parts.store.command("KEYS", "saml:*:answer:*")) == 1
+    assert 'id="try-result"' in text(walker.follow(answered[-1]))
+
+
+@pytest.mark.parametrize("decided", [{"sso": "required"}, {"doors": ["social"]}])
+def test_the_last_way_in_is_not_taken_away(acme: Customer, parts: Parts, decided: dict[str, object]) -> None:
+    decide_for(parts.database, acme, **decided)
+    for take in (switch_off, remove):
+        with pytest.raises(ConnectionRefused) as error:
+            take(parts, acme)
+        assert error.value.reason == "connection_last_live"
