@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import base64
 import http.client
-import itertools
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event
 from urllib.parse import urlencode, urlsplit
 
 from tests.fakes.company_idp import CompanyIdp, key_pair
 from tests.fakes.hand_signed import ENVELOPED
-from tests.many_companies import CompanyVisitor, Crowded
+from tests.many_companies import Crowded, people_sign_in
 from tests.running import Provider
 
 HOSTILE, HONEST = 0, 1  # numbers of companies
@@ -100,21 +99,4 @@ def honest_people(
 
     ``each`` is called after each of them.
     """
-    company = Crowded(HONEST, provider.issuer)
-    networks = itertools.count()
-
-    def some(mine: range) -> list[float]:
-        took = []
-        with closing(CompanyVisitor(f"127.0.0.1:{provider.port}", provider.issuer)) as visitor:
-            for person in mine:
-                place = next(networks)
-                visitor.network = f"10.1.{place >> 8 & 255}.{place & 255}"
-                begun = time.perf_counter()
-                visitor.sign_in(company, f"person{person}@{company.domain}")
-                took.append(time.perf_counter() - begun)
-                each()
-        return took
-
-    with ThreadPoolExecutor(at_once) as people:
-        several = people.map(some, (range(number)[place::at_once] for place in range(at_once)))
-        return [one for took in several for one in took]
+    return people_sign_in(provider, range(number), lambda _: HONEST, at_once=at_once, each=each)

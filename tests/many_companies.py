@@ -5,7 +5,11 @@ from __future__ import annotations
 import base64
 import http.client
 import re
+import time
 import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import unescape
@@ -18,6 +22,7 @@ from idp.models import Company, CompanyDomain, Connection, ConnectionCertificate
 from idp.parts import Parts
 from tests.fakes.company_idp import CompanyIdp
 from tests.journey import challenge_of
+from tests.running import Provider
 from tests.saml_parties import Customer, add_customer
 
 DOMAINS = ("", "mail.", "eu.")  # of each company, before its name
@@ -209,3 +214,35 @@ class CompanyVisitor:
 
     def close(self) -> None:
         self._line.close()
+
+
+def people_sign_in(
+    provider: Provider,
+    numbers: range,
+    company_of: Callable[[int], int],
+    *,
+    at_once: int = 4,
+    each: Callable[[], object] = lambda: None,
+) -> list[float]:
+    """Everybody with a number signs in once, from a network of their own; the seconds that each took.
+
+    ``company_of``: person's number → company's; ``each`` is called after each of them.
+
+    :raises Refused: somebody did not get through.
+    """
+
+    def some(mine: range) -> list[float]:
+        took = []
+        with closing(CompanyVisitor(f"127.0.0.1:{provider.port}", provider.issuer)) as visitor:
+            for number in mine:
+                company = Crowded(company_of(number), provider.issuer)
+                visitor.network = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+                begun = time.perf_counter()
+                visitor.sign_in(company, f"person{number}@{company.domain}")
+                took.append(time.perf_counter() - begun)
+                each()
+        return took
+
+    with ThreadPoolExecutor(at_once) as people:
+        several = people.map(some, (numbers[place::at_once] for place in range(at_once)))
+        return [one for took in several for one in took]

@@ -28,7 +28,7 @@ from idp.accounts.lifecycle import create_account
 from idp.logs import configure
 from idp.redis_store import RedisStore
 from tests.backends import RealRedis, running_redis
-from tests.bench import limits, peer, sign_ins
+from tests.bench import company_answers, company_sign_ins, hostile_company, limits, peer, sign_ins
 from tests.bench.measuring import cpu, descendants, memory, watched
 from tests.bench.ours import Ours, running_ours
 from tests.bench.peer import Peer, running_peer
@@ -281,6 +281,15 @@ def starting(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def companies(options: argparse.Namespace) -> dict[str, Any]:
+    """Companies: their answers beside pysaml2, one of them and a thousand, and one that is flooded."""
+    return {
+        "answers": company_answers.measure(options.rounds, options.seconds),
+        "sizes": company_sign_ins.measure(options.rounds),
+        "flooded": hostile_company.measure(options.rounds),
+    }
+
+
 def about() -> dict[str, Any]:
     redis = subprocess.run([program("redis-server"), "--version"], capture_output=True, text=True, check=True).stdout
     return {
@@ -297,7 +306,9 @@ def main() -> None:
     reader = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     reader.add_argument("--seconds", type=int, default=3, help="of each load (default: 3)")
     reader.add_argument("--rounds", type=int, default=3, help="of everything that is compared (default: 3)")
-    reader.add_argument("--parts", nargs="*", default=["endpoints", "two", "durable", "passwords", "starting"])
+    reader.add_argument(
+        "--parts", nargs="*", default=["endpoints", "two", "durable", "passwords", "starting", "companies"]
+    )
     reader.add_argument("--only", nargs="*", help="words in the names of the endpoints to measure")
     reader.add_argument("--json", type=Path, help="where the numbers go, too")
     options = reader.parse_args()
@@ -316,6 +327,7 @@ def main() -> None:
             "durable": lambda: durable(folder / "embedded", options),
             "passwords": lambda: {n: passwords(folder / f"passwords-{n}", redis, n, options) for n in (1, 2)},
             "starting": lambda: starting(folder / "starting", options),
+            "companies": lambda: companies(options),
         }.items():
             if part in options.parts:
                 print(part, file=sys.stderr)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from tests.bench import company_answers, company_sign_ins, hostile_company
+
 # Endpoint → how many times less CPU than the peer it must take.
 AGAINST_PEER = {
     "token code RS": 1.6,
@@ -34,6 +36,11 @@ def markdown(numbers: dict[str, Any]) -> str:
         parts.append(_durable(numbers["durable"]))
     if "passwords" in numbers:
         parts.append(_passwords(numbers["passwords"]))
+    if "companies" in numbers:
+        found = numbers["companies"]
+        parts.append(company_answers.table(found["answers"]))
+        parts.append(company_sign_ins.table(found["sizes"]))
+        parts.append(hostile_company.table(found["flooded"]))
     parts.append(_targets(numbers))
     return "\n\n".join(parts)
 
@@ -144,6 +151,12 @@ def _targets(numbers: dict[str, Any]) -> str:
         if "login page" in found:
             ratio = found["login page"]["ours"]["cpu"] / floor["empty Flask"]["cpu"]
             rows.append(("login page", f"{ratio:.2f} × an empty Flask request", "≤ 3 ×", ratio <= 3))
+    if "companies" in numbers:
+        mine, theirs = numbers["companies"]["answers"]["Response signed"]
+        wanted = company_answers.TARGET
+        rows.append(
+            ("answer of a company", f"{theirs / mine:.0f} × the peer", f"≥ {wanted} ×", theirs / mine >= wanted)
+        )
     if "two" in numbers:
         first, *further = sorted(numbers["two"]["memory"], key=lambda size: -size["rss"])
         rows.append(("memory, a worker", f"{first['rss']:.0f} MB", "≤ 130 MB", first["rss"] <= 130))

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from idp.parts import build
 from tests.holdings import Holding, holding
-from tests.many_companies import CompanyVisitor, Crowded, add_companies, add_template
+from tests.many_companies import add_companies, add_template, people_sign_in
 from tests.registrations import REFERENCES
-from tests.running import Provider, running_provider
+from tests.running import running_provider
 
 COMPANIES = 1_000
 SIGN_INS = 100_000
 PARCELS = 20
-AT_ONCE = 4
 
 
 @pytest.mark.long
@@ -41,7 +38,10 @@ def test_sa_42_memory_and_files_are_flat_over_a_hundred_thousand_company_sign_in
         finally:
             parts.close()
         seen = in_parcels(
-            lambda numbers: all_sign_in(provider, numbers), lambda: holding(provider, temporary), SIGN_INS, PARCELS
+            lambda numbers: people_sign_in(provider, numbers, lambda number: number % COMPANIES),
+            lambda: holding(provider, temporary),
+            SIGN_INS,
+            PARCELS,
         )
     first, second = seen[: PARCELS // 2], seen[PARCELS // 2 :]
     assert max(one.memory for one in second) <= max(one.memory for one in first) + 10
@@ -50,7 +50,9 @@ def test_sa_42_memory_and_files_are_flat_over_a_hundred_thousand_company_sign_in
     assert max(one.zombies for one in seen) == 0
 
 
-def in_parcels(work: Callable[[range], None], look: Callable[[], Holding], number: int, parcels: int) -> list[Holding]:
+def in_parcels(
+    work: Callable[[range], object], look: Callable[[], Holding], number: int, parcels: int
+) -> list[Holding]:
     """Do ``work`` for ``number`` people in ``parcels``; what was held after each."""
     seen, size = [], number // parcels
     for start in range(0, number, size):
@@ -59,17 +61,3 @@ def in_parcels(work: Callable[[range], None], look: Callable[[], Holding], numbe
         seen.append(look())
         print(f"{start + size:,} sign-ins: {seen[-1]}, {size / (time.monotonic() - begun):.0f} per second", flush=True)
     return seen
-
-
-def all_sign_in(provider: Provider, numbers: range) -> None:
-    """Everybody with a number once, several at once, each from a network of their own."""
-
-    def some(mine: range) -> None:
-        with closing(CompanyVisitor(f"127.0.0.1:{provider.port}", provider.issuer)) as visitor:
-            for number in mine:
-                company = Crowded(number % COMPANIES, provider.issuer)
-                visitor.network = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
-                visitor.sign_in(company, f"person{number}@{company.domain}")
-
-    with ThreadPoolExecutor(AT_ONCE) as people:
-        list(people.map(some, (numbers[place::AT_ONCE] for place in range(AT_ONCE))))
