@@ -72,7 +72,8 @@ def _trial(x: Text, *checks: SimpleNamespace, ok: bool, outcome: str, reason: st
     )  # fmt: skip
     menu = x("Okta Admin Console › Applications") if reason else ""
     names = {"p": x("p1"), "connection": x("Acme’s Okta"), "company": x("Acme"), "receipt": x(RECEIPT)}
-    return names | {"report": report, "menu": menu}
+    said = {"of the Response": "saml.said.of_the_response"}
+    return names | {"report": report, "menu": menu, "phrase": lambda text: said.get(text, "")}
 
 
 def _check(x: Text, name: str, expected: str, received: str, reason: str = "") -> SimpleNamespace:

@@ -123,6 +123,26 @@ def test_every_check_that_the_page_may_show_has_its_words() -> None:
     assert {check for check in checks if not words.has(f"saml.check.{check}")} == set()
 
 
+def test_fixed_phrases_are_said_in_the_persons_language(walker: Walker, acme: Customer) -> None:
+    request = begin(walker, acme)
+    walker.get("/language?to=fr&back=/me")
+    page = text(come_back(walker, acme, request, audience="https://another.example", confirmed_request="_x"))
+    assert "celle de l’assertion" in page and "of the Assertion" not in page
+    assert "deux fois le même identifiant" in page and "the same id twice" not in page
+    assert '<code lang="en">https://another.example</code>' in page  # what was sent is shown as it came
+
+
+def test_every_phrase_of_the_catalogue_is_one_of_the_checks() -> None:
+    folder = Path(doors.__path__[0])
+    code = "".join(
+        file.read_text(encoding="utf-8") for file in [*folder.glob("saml_*.py"), *folder.glob("company*.py")]
+    )
+    said = {re.sub("[^a-z0-9]+", "_", phrase.lower()).strip("_") for phrase in re.findall('"([^"\n]*)"', code)}
+    keys = {key.removeprefix("saml.said.") for key in Languages().keys("en") if key.startswith("saml.said.")}
+    assert len(keys) >= 25
+    assert keys - said == set()
+
+
 def test_a_live_connection_can_be_tried_and_stays_live(walker: Walker, parts: Parts) -> None:
     live = add_customer(parts.database, parts.connections, CompanyIdp(), now=parts.clock(), random=parts.random)
     assert is_result(come_back(walker, live, begin(walker, live)))
