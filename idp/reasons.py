@@ -648,7 +648,7 @@ _TABLE = (
     Reason(
         "saml_request_unknown",
         "person",
-        "The Response answers a request that we did not send, or sent too long ago, or that was answered before (the Back button).",
+        "The Response answers a request that we did not send, or that was answered before (the Back button). One that only comes too late begins the sign-in anew.",
     ),
     Reason(
         "saml_request_other",
