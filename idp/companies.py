@@ -118,18 +118,6 @@ def policy_of_domain(db: Session, domain: str) -> Policy | None:
     return _policy(db, query.where(CompanyDomain.held == domain, CompanyDomain.status == "verified"))
 
 
-def policy_of_holder(db: Session, domain: str, *, hold: bool = False) -> Policy | None:
-    """The policy of the company that holds ``domain`` (canonical ASCII form), also while its proof is lost: what it has closed
-    stays closed until it gives the domain back, or its hold ends. Nobody is led to it by this.
-
-    ``hold``: the policy stays as it is until the transaction ends, so that a session which is opened meanwhile is seen by
-    whoever then requires SSO.
-    """
-    query = _policies().join(CompanyDomain, CompanyDomain.company_id == Company.id)
-    query = query.where(CompanyDomain.held == domain, CompanyDomain.status.in_(BINDING))
-    return _policy(db, query.with_for_update(read=True, of=Company) if hold else query)
-
-
 def policy_of_company(db: Session, company_id: str) -> Policy:
     """The policy of a company.
 
@@ -155,12 +143,6 @@ def company_claim(db: Session, account_id: str) -> dict[str, Any] | None:
         select(Company.id, Company.name, Member.role).join_from(Member, Company).where(Member.account_id == account_id)
     ).first()
     return {"id": row.id, "name": row.name, "roles": [row.role]} if row else None
-
-
-def is_break_glass(db: Session, company_id: str, account_id: str) -> bool:
-    """Whether this person may use their password although the company requires SSO."""
-    member = db.get(Member, account_id)
-    return member is not None and member.company_id == company_id and member.break_glass
 
 
 # --- the company itself ----------------------------------------------------------------------------------------------------

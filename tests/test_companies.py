@@ -18,7 +18,6 @@ from idp.companies import (
     administrators,
     contacts,
     create_company,
-    is_break_glass,
     members,
     name_break_glass,
     note_arrived,
@@ -263,7 +262,7 @@ def test_s_04_a_company_reaches_no_member_of_another(parts: Parts) -> None:
         assert refused(parts, name_break_glass, acme, account_id, named=True) == "company_member_unknown"
     assert roles(parts, bolt) == {"bob@bolt.example": "administrator"}
     with parts.database.reading() as db:
-        assert not is_break_glass(db, acme, bob)
+        assert not db.get_one(Member, bob).break_glass
 
 
 @pytest.mark.parametrize("role", ["owner", "Administrator", "", "administrator ", "operator"])
@@ -416,14 +415,14 @@ def test_the_last_break_glass_person_stays_while_sso_is_required(parts: Parts, a
     assert refused(parts, name_break_glass, acme, dora, named=False) == "company_last_break_glass"
     assert refused(parts, remove_member, acme, dora) == "company_last_break_glass"
     with parts.database.reading() as db:
-        assert is_break_glass(db, acme, dora)
+        assert db.get_one(Member, dora).break_glass
     do(parts, relax_sso, acme)
     do(parts, set_policy, acme, {"doors": ["social"]}, config=parts.config)
     assert refused(parts, name_break_glass, acme, dora, named=False) == "company_last_break_glass"
     do(parts, set_policy, acme, {"doors": ["password"]}, config=parts.config)
     do(parts, name_break_glass, acme, dora, named=False)
     with parts.database.reading() as db:
-        assert not is_break_glass(db, acme, dora)
+        assert not db.get_one(Member, dora).break_glass
 
 
 # --- the end --------------------------------------------------------------------------------------------------------------------

@@ -23,13 +23,12 @@ from idp.accounts.sessions import Session, end_sessions, forget_session, open_se
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
 from idp.companies import policy_of_company
-from idp.enforcement import note_break_glass
+from idp.enforcement import note_break_glass, own_door
 from idp.errors import PageError
 from idp.login import pending as pendings
 from idp.login.arrival import Arrival
 from idp.login.company_account import Proved, check_stands, decision_about, settle
 from idp.login.journey import find_pending
-from idp.login.own_door import own_door
 from idp.login.pending import Pending
 from idp.models import Account, Member
 from idp.parts import parts
@@ -143,10 +142,10 @@ def _account(
 
 def _pass_own_door(db: Transaction, identity: Identity, account_id: str) -> None:
     here = parts()
-    door = own_door(db, identity.email or "", account_id, hold=True)
+    door = own_door(db, identity.email or "", account_id, identity.door, hold=True)
     if door.closed_by is None:
         return
-    if not door.break_glass:  # it was closed while the password was looked at
+    if not door.break_glass:  # closed to this door, or meanwhile
         raise PageError("company_sso_required", status=403)
     note_break_glass(db, door.closed_by, account_id, address=peer(), sealer=here.sealer, now=here.clock())
 
@@ -184,7 +183,8 @@ def _open(
         door=identity.door,
         **({"connection": arrival.session.connection} if arrival else {}),
     )
-    policy = policy_of_company(db, arrival.company_id) if arrival else None
+    member = db.get(Member, account.id)
+    policy = policy_of_company(db, member.company_id) if member else None  # by whatever door they came
     # Opened while the account's row is held: a suspension comes before it, and is seen, or after it, and ends it.
     return open_session(
         here.store,

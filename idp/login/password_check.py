@@ -9,9 +9,8 @@ from idp import cookies, throttle
 from idp.accounts import devices
 from idp.accounts.passwords import check_password, find_credentials, store_rehash
 from idp.attempts import Step
-from idp.enforcement import queue_right_door
+from idp.enforcement import OwnDoor, own_door, queue_right_door
 from idp.errors import IdpError
-from idp.login.own_door import OwnDoor, own_door
 from idp.parts import parts
 from idp.rendering import choose_language
 from idp.visiting import peer
@@ -32,7 +31,7 @@ def try_password(email: str, password: str, receipt: str, *, signs_in: bool) -> 
     with here.database.reading() as db:
         credentials = find_credentials(db, email)
         known = devices.is_known(db, credentials.account_id, device)
-        door = own_door(db, email, credentials.account_id) if signs_in else OwnDoor()
+        door = own_door(db, email, credentials.account_id, "password") if signs_in else OwnDoor()
     ticket = throttle.take_sign_in(here.store, email=email, network=peer(), device=device if known else None, now=now)
     if ticket.wait:
         here.attempts.step(receipt, Step.throttled, reason="throttled", door="password", email=email, wait=ticket.wait)
@@ -54,10 +53,10 @@ def try_password(email: str, password: str, receipt: str, *, signs_in: bool) -> 
         known_device=known,
     )
     if reason:
-        if door.closed_by is not None:
+        if door.for_address is not None:  # never for what only the account is known by, or the work would tell of it
             with here.database.transaction() as db:
                 language = choose_language()
-                queue_right_door(db, door.closed_by, email, language=language, sealer=here.sealer, now=here.clock())
+                queue_right_door(db, door.for_address, email, language=language, sealer=here.sealer, now=here.clock())
         return None
     throttle.give_back(here.store, ticket, here.clock())
     if checked.rehashed:

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from idp.accounts.lifecycle import suspend
 from idp.app import create_app
-from idp.models import Account, AuditEvent, Link, Member, OutboxMail
+from idp.models import Account, AuditEvent, Email, Link, Member, OutboxMail
 from idp.parts import Parts
 from tests.attacks.counted_work import CountingHasher, Work, counted
 from tests.attacks.test_password_sign_in import looked_at
@@ -225,6 +225,32 @@ def test_i9_every_address_of_a_company_gets_the_same_answers_for_the_same_work(
         assert work[email] == work["nobdy@acme.example"], email
 
 
+def test_i9_an_address_beside_the_companys_tells_nothing_either(
+    everybody: Flask, acme: Customer, parts: Parts, hasher: CountingHasher
+) -> None:
+    """Nor that its owner has one at a company that requires SSO as well, nor that they may break glass there."""
+    decide_for(parts.database, acme, sso="required")
+    with parts.database.transaction() as db:
+        for name in ("carol", "glass"):
+            owner = db.query(Email).filter_by(canonical=f"{name}@acme.example").one().account_id
+            private = f"{name}@private.example"
+            db.add(Email(account_id=owner, address=private, canonical=private, domain="private.example", primary=False))
+    addresses = ("carol@private.example", "glass@private.example", "nobdy@private.example")
+    seen: dict[str, object] = {}
+    work: dict[str, tuple[Work, int]] = {}
+    for number, email in enumerate(addresses):
+        visitor = Walker(everybody, parts, address=f"192.0.{number}.7")
+        page = visitor.follow(visitor.submit(visitor.follow(visitor.az()), "/login", username=email))
+        hashed = hasher.hashed
+        with counted(parts) as done:
+            seen[email] = looked_at(visitor.submit(page, "/login/password", username=email, password="not it"), email)
+        work[email] = done, hasher.hashed - hashed
+    for email in addresses:
+        assert seen[email] == seen["nobdy@private.example"], email
+        assert work[email] == work["nobdy@private.example"], email
+    assert mails(parts) == []
+
+
 def test_i9_what_leads_to_the_company_is_the_same_for_everybody(everybody: Flask, acme: Customer, parts: Parts) -> None:
     sizes = set()
     for number, email in enumerate(KNOCKING):
@@ -291,8 +317,6 @@ def test_the_right_password_is_a_wrong_one_where_the_company_requires_its_own_do
 def test_an_address_beside_the_companys_does_not_open_the_account_either(
     walker: Walker, required: Customer, parts: Parts
 ) -> None:
-    from idp.models import Email
-
     alice = add_carol(parts, ALICE)
     with parts.database.transaction() as db:
         private = "alice@private.example"

@@ -404,6 +404,23 @@ def test_the_company_shortens_sessions(walker: Walker, acme: Customer, parts: Pa
     assert walker.get("/me").status_code == 303
 
 
+def test_the_company_shortens_its_peoples_sessions_whatever_the_door(
+    walker: Walker, acme: Customer, parts: Parts, clock: Clock
+) -> None:
+    belong(parts.database, acme, add_carol(parts), now=parts.clock())
+    decide_for(parts.database, acme, session_idle=300, session_lifetime=3600)
+    for kept in ("", "yes"):
+        assert "code" in walker.answer_of(walker.sign_in(walker.az(prompt="login"), keep=kept))
+        for _ in range(14):
+            clock.advance(240)
+            assert walker.get("/me").status_code == 200
+        clock.advance(250)
+        assert walker.get("/me").status_code == 303
+        walker.sign_in(walker.az(), keep=kept)
+        clock.advance(301)
+        assert walker.get("/me").status_code == 303
+
+
 def test_sa_45_the_identity_provider_ends_the_session(walker: Walker, acme: Customer, clock: Clock) -> None:
     sign_in(walker, acme, session_not_on_or_after=clock() + 300)
     clock.advance(240)

@@ -25,12 +25,10 @@ from idp.companies import (
     add_member,
     administrators,
     create_company,
-    is_break_glass,
     name_break_glass,
     owns_domain,
     policy_of_company,
     policy_of_domain,
-    policy_of_holder,
     remove_member,
     require_sso,
     set_role,
@@ -38,7 +36,8 @@ from idp.companies import (
 from idp.config import Config
 from idp.database import Database
 from idp.domain_proof import claim
-from idp.models import CompanyDomain, Connection
+from idp.enforcement import own_door
+from idp.models import CompanyDomain, Connection, Member
 from tests.backends import running_postgres
 
 PROCESSES = 6
@@ -233,7 +232,7 @@ def test_the_last_break_glass_people_cannot_both_go_at_once(database: Database) 
         outcomes = at_once(database, *((name_break_glass, (company, one), {"named": False}) for one in people))
         assert sorted(outcomes) == ["company_last_break_glass", "done"]
         with database.reading() as db:
-            assert sum(is_break_glass(db, company, one) for one in people) == 1
+            assert sum(db.get_one(Member, one).break_glass for one in people) == 1
 
 
 def test_requiring_sso_waits_for_a_sign_in_that_has_looked_at_the_policy(database: Database) -> None:
@@ -252,13 +251,13 @@ def test_requiring_sso_waits_for_a_sign_in_that_has_looked_at_the_policy(databas
 
     requiring = Thread(target=require)
     with database.transaction() as db:
-        policy = policy_of_holder(db, "wait.example", hold=True)
-        assert policy is not None and policy.sso == "optional"
+        assert own_door(db, "w@wait.example", None, "password", hold=True).opens
         requiring.start()
         requiring.join(0.5)
         assert requiring.is_alive(), "it did not wait for the sign-in"
     requiring.join()
     with database.reading() as db:
+        assert not own_door(db, "w@wait.example", None, "password").opens
         assert policy_of_company(db, company).sso == "required"
 
 
