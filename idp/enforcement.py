@@ -85,7 +85,7 @@ def note_break_glass(
     db: Session, company: ClosedBy, account_id: str, *, address: str, sealer: Sealer, now: float
 ) -> None:
     """A break-glass person has signed in with their password although SSO is required: audited, and mailed to all
-    administrators of the company.
+    administrators of the company. Their number is bounded by the throttle: such a sign-in costs a try although it succeeds.
 
     :param address: the network address that they came from.
     """
@@ -108,6 +108,7 @@ def note_break_glass(
             language=one.language,
             now=now,
             sealer=sealer,
+            always=True,
             company=company.name,
             person=person or "",
             address=address,

@@ -11,7 +11,7 @@ from sqlalchemy import event, select
 
 from idp.enforcement import ClosedBy, OwnDoor, note_break_glass, own_door, queue_right_door
 from idp.languages import Languages
-from idp.mail import Mailer
+from idp.mail import MOST_PER_DAY, Mailer
 from idp.models import AuditEvent, Company, Email, Member, OutboxMail
 from idp.parts import Parts
 from tests.company_records import add_company, add_person, mails
@@ -107,6 +107,15 @@ def test_a_break_glass_sign_in_is_audited_and_told_to_all_administrators(parts: 
         row = db.scalars(select(AuditEvent).where(AuditEvent.event == "company.break_glass_used")).one()
         assert (row.account_id, row.actor) == (dora, f"person:{dora}")
         assert row.facts == {"company": acme.company_id, "address": "203.0.113.7"}
+
+
+def test_no_break_glass_sign_in_is_kept_from_the_administrators(parts: Parts, acme: ClosedBy) -> None:
+    """Not by causing so many mails first that further ones are dropped."""
+    dora = add_person(parts, acme.company_id, "dora@acme.example", "administrator")
+    for _ in range(MOST_PER_DAY + 1):
+        with parts.database.transaction() as db:
+            note_break_glass(db, acme, dora, address="203.0.113.7", sealer=parts.sealer, now=parts.clock())
+    assert len(mails(parts, "break_glass")) == MOST_PER_DAY + 1
 
 
 def test_the_right_door_is_queued_alike_for_whoever_is_known_or_not(parts: Parts, acme: ClosedBy) -> None:

@@ -346,3 +346,14 @@ def test_break_glass_opens_and_is_told_to_all_administrators(walker: Walker, req
     with parts.database.reading() as db:
         assert db.query(AuditEvent).filter_by(event="company.break_glass_used").count() == 1
     assert by_password(Walker(walker.app, parts), "admin1@acme.example").status_code == 400
+
+
+def test_break_glass_sign_ins_cannot_go_on_without_end(walker: Walker, required: Customer, parts: Parts) -> None:
+    """Each is mailed to others; so it costs a try, also when the password is right."""
+    glass = add_carol(parts, "glass@acme.example")
+    belong(parts.database, required, glass, "administrator", now=parts.clock())
+    with parts.database.transaction() as db:
+        db.get_one(Member, glass).break_glass = True
+    statuses = [by_password(Walker(walker.app, parts), "glass@acme.example").status_code for _ in range(12)]
+    assert statuses == [303] * 10 + [429] * 2
+    assert len(mails(parts)) >= 10
