@@ -114,7 +114,7 @@ class Event(StrEnum):
     )
     connection_metadata_dismissed = (
         "connection.metadata_dismissed",
-        "Somebody decided against metadata that was kept aside.",
+        "Somebody decided against metadata that was kept aside, or the identity provider says something else now.",
     )
     keys_created = "keys.created", "The key ring was made."
     keys_rotated = "keys.rotated", "Another key signs from now on."

@@ -249,7 +249,8 @@ class ConnectionMetadata(Table):
     connection_id: Mapped[str] = mapped_column(ForeignKey("connections.id", ondelete="CASCADE"), index=True)
     read_at: Mapped[int] = mapped_column(BigInteger)
     source: Mapped[str] = mapped_column(String(8))  # url, file, form
-    state: Mapped[str] = mapped_column(String(16))  # taken, kept_aside, dismissed
+    state: Mapped[str] = mapped_column(String(16))  # taken, kept_aside, dismissed, outdated (nobody had decided)
+    told_at: Mapped[int | None] = mapped_column(BigInteger)  # when the contacts were told that it waits for a person
     document: Mapped[str] = mapped_column(Text)  # empty for a form
     changes: Mapped[dict[str, Any]] = mapped_column(default=dict)  # member → {"was": …, "is": …}
 

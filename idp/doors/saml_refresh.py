@@ -115,9 +115,7 @@ class Reader:
             changes = {"certificates": {"was": [], "is": sorted(map(fingerprint, new))}}
             keep_document(db, row.id, document, source="url", state="taken", changes=changes, now=now)
             connection = self.connections.add_certificate(db, row.id, new, source="metadata", actor="system", now=now)
-        changes = self._to_decide(db, connection, description)
-        if changes and not self._is_known(db, row.id, changes):
-            self._keep_aside(db, row, document, changes, now)
+        self._keep_aside(db, row, document, self._to_decide(db, connection, description), now)
 
     def _to_decide(
         self, db: Session, connection: SamlConnection, description: Description
@@ -136,29 +134,32 @@ class Reader:
             changes.pop("certificates", None)
         return changes
 
-    def _is_known(self, db: Session, connection_id: str, changes: dict[str, Any]) -> bool:
-        """Whether a person has been told of exactly these changes. Documents that say the same differ by dates and ids."""
-        table = ConnectionMetadata
-        told = select(table.changes).where(
-            table.connection_id == connection_id, table.state.in_(("kept_aside", "dismissed"))
-        )
-        return any(known == changes for known in db.scalars(told))
-
     def _keep_aside(self, db: Session, row: Connection, document: str, changes: dict[str, Any], now: float) -> None:
-        older = (ConnectionMetadata.connection_id == row.id, ConnectionMetadata.state == "kept_aside")
-        db.execute(update(ConnectionMetadata).where(*older).values(state="dismissed"))  # nobody decides about two
-        kept = keep_document(db, row.id, document, source="url", state="kept_aside", changes=changes, now=now)
-        audit.record(
-            db,
-            audit.Event.connection_metadata_kept_aside,
-            now=now,
-            actor="system",
-            company=row.company_id,
-            connection=row.id,
-            metadata=kept.id,
-            members=" ".join(changes),
+        """Let ``changes``, if there are any, wait for a person, and nothing that was read before. Each is told once, as soon as
+        somebody can be told."""
+        asked = select(ConnectionMetadata).where(
+            ConnectionMetadata.connection_id == row.id, ConnectionMetadata.state.in_(("kept_aside", "dismissed"))
         )
-        _tell(db, row, "metadata_changed", self.sealer, now, members=" ".join(changes))
+        kept = None
+        for one in db.scalars(asked.with_for_update()).all():
+            if one.changes == changes:  # documents that say the same differ by dates and ids
+                kept = one
+            elif one.state == "kept_aside":
+                one.state = "outdated"  # or somebody could still accept it
+                self._record(db, audit.Event.connection_metadata_dismissed, row, now, metadata=one.id)
+        members = " ".join(changes)
+        if changes and kept is None:
+            kept = keep_document(db, row.id, document, source="url", state="kept_aside", changes=changes, now=now)
+            self._record(db, audit.Event.connection_metadata_kept_aside, row, now, metadata=kept.id, members=members)
+        if kept is None or kept.state == "dismissed" or kept.told_at is not None:
+            return
+        if _tell(db, row, "metadata_changed", self.sealer, now, members=members):
+            kept.told_at = int(now)
+
+    def _record(self, db: Session, event: audit.Event, row: Connection, now: float, **facts: str | int) -> None:
+        audit.record(
+            db, event, now=now, actor="system", account_id=None, company=row.company_id, connection=row.id, **facts
+        )
 
     def _note_problem(self, db: Session, row: Connection, refused: MetadataRefused) -> None:
         now = self.clock()
@@ -186,11 +187,13 @@ def acceptable(connection: SamlConnection, description: Description, now: float)
 def warn_of_certificates(database: Database, sealer: Sealer, now: float) -> bool:
     """Tell companies whose identity provider's certificates end soon: 60, 30, 14, 7 and 1 days before, each once.
 
+    Who cannot be told now is told another time, and holds up nobody else.
+
     :param now: seconds since 1970.
-    :returns: whether there is more to do.
+    :returns: whether there is more to do at once: never.
     :raises Unavailable: SQL does not answer.
     """
-    table, at, more = ConnectionCertificate, int(now), False
+    table, at = ConnectionCertificate, int(now)
     for days in WARNINGS:  # the nearest first: who was not warned for long is warned once
         due = and_(
             table.not_after > at,
@@ -200,17 +203,19 @@ def warn_of_certificates(database: Database, sealer: Sealer, now: float) -> bool
         used = (
             select(table.id).join(Connection, Connection.id == table.connection_id).where(Connection.state != "draft")
         )
-        with database.reading() as db:
-            found = db.scalars(used.where(due).order_by(table.not_after).limit(ROWS_AT_ONCE)).all()
-        told = False
-        for number in found:
-            with database.transaction() as db:
-                certificate = db.scalar(select(table).where(table.id == number, due).with_for_update())
-                if certificate is not None and _warn(db, certificate, sealer, now):
-                    certificate.warned_days = days
-                    told = True
-        more = more or (told and len(found) == ROWS_AT_ONCE)
-    return more
+        last = 0
+        while True:
+            with database.reading() as db:
+                found = db.scalars(used.where(due, table.id > last).order_by(table.id).limit(ROWS_AT_ONCE)).all()
+            if not found:
+                break
+            last = found[-1]
+            for number in found:
+                with database.transaction() as db:
+                    certificate = db.scalar(select(table).where(table.id == number, due).with_for_update())
+                    if certificate is not None and _warn(db, certificate, sealer, now):
+                        certificate.warned_days = days
+    return False
 
 
 def _warn(db: Session, certificate: ConnectionCertificate, sealer: Sealer, now: float) -> bool:
@@ -231,8 +236,8 @@ def _warn(db: Session, certificate: ConnectionCertificate, sealer: Sealer, now: 
 
 
 def _tell(db: Session, row: Connection, name: str, sealer: Sealer, now: float, **values: Any) -> bool:
-    """Write to the company's contacts. Returns False when that was not done: all have had too many mails lately, or nobody
-    uses the connection yet."""
+    """Write to the company's contacts. Returns False when nobody hears of it now: there is nobody to write to, all have had too
+    many mails lately, or nobody uses the connection yet."""
     if row.state == "draft":
         return False
     company = db.get_one(Company, row.company_id)
@@ -250,7 +255,7 @@ def _tell(db: Session, row: Connection, name: str, sealer: Sealer, now: float, *
         )
         for contact in contacts(db, company.id)
     ]
-    return not queued or any(queued)
+    return any(queued)
 
 
 def _changed(db: Session, statement: Any) -> bool:

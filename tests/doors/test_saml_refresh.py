@@ -19,11 +19,20 @@ from idp.companies import create_company
 from idp.config import read_config
 from idp.connections import METADATA_EVERY, SamlConnection
 from idp.doors.saml_metadata import read_metadata
-from idp.doors.saml_refresh import AGAIN, DAY, LEASE, PATIENCE, Reader, acceptable, warn_of_certificates
+from idp.doors.saml_refresh import (
+    AGAIN,
+    DAY,
+    LEASE,
+    PATIENCE,
+    ROWS_AT_ONCE,
+    Reader,
+    acceptable,
+    warn_of_certificates,
+)
 from idp.fetch import Fetcher
 from idp.languages import Languages
-from idp.mail import Mailer
-from idp.models import AuditEvent, Connection, ConnectionCertificate, ConnectionMetadata, OutboxMail
+from idp.mail import MOST_ALIKE_PER_HOUR, Mailer
+from idp.models import AuditEvent, Company, Connection, ConnectionCertificate, ConnectionMetadata, OutboxMail
 from idp.parts import Parts
 from tests.conftest import Clock
 from tests.fakes.company_idp import MD, CompanyIdp, certificate_for, key_pair
@@ -246,7 +255,99 @@ def test_what_somebody_dismissed_is_not_told_again_but_something_new_is(
     due(reader, clock)
 
     assert mails(parts) == ["metadata_changed"] * 3
-    assert [state for state, _ in documents(parts)] == ["dismissed", "dismissed", "kept_aside"]
+    assert [state for state, _ in documents(parts)] == ["dismissed", "outdated", "kept_aside"]
+
+
+def test_what_is_taken_back_cannot_be_accepted_any_more(
+    parts: Parts, clock: Clock, reader: Reader, host: ProductServer
+) -> None:
+    one = connect(parts, host)
+    publish(host, edit=move)
+    due(reader, clock)
+    publish(host)
+    due(reader, clock)
+
+    with parts.database.reading() as db:
+        assert parts.connections.kept_aside(db, one) == []
+    assert documents(parts)[-1][0] == "outdated"
+    assert by_system(parts) == ["connection.metadata_kept_aside", "connection.metadata_dismissed"]
+
+    publish(host, edit=move)  # it is a change again, that nobody has decided
+    due(reader, clock)
+    assert [state for state, _ in documents(parts)] == ["outdated", "kept_aside"]
+    assert mails(parts) == ["metadata_changed"] * 2
+
+
+def test_a_change_that_nobody_could_be_told_of_is_told_later(
+    parts: Parts, clock: Clock, reader: Reader, host: ProductServer
+) -> None:
+    several = [connect(parts, host) for _ in range(MOST_ALIKE_PER_HOUR + 1)]
+    draft = connect(parts, host, "draft")
+    publish(host, edit=move)
+    due(reader, clock)
+    assert len(mails(parts)) == MOST_ALIKE_PER_HOUR
+
+    due(reader, clock)
+    assert len(mails(parts)) == len(several)
+    with parts.database.transaction() as db:
+        db.get_one(Connection, draft).state = "live"
+    for _ in range(3):
+        due(reader, clock)
+    assert len(mails(parts)) == len(several) + 1
+    assert [state for state, _ in documents(parts)].count("outdated") == 0
+
+
+def test_nobody_to_tell_is_not_told(parts: Parts, clock: Clock, reader: Reader, host: ProductServer) -> None:
+    """A company without contacts and administrators hears of everything as soon as it has one."""
+    changed = ending_connection(parts, clock, host, 5)
+    refused = connect(parts, host)
+    contacts_of(parts)
+    publish(host, edit=move)
+    due(reader, clock)
+    with parts.database.transaction() as db:
+        db.get_one(Connection, refused).metadata_due_at = 1
+        db.get_one(Connection, changed).metadata_due_at = None
+    publish(host, certificate_for(key_pair("rsa1024")[0]))
+    due(reader, clock)
+    warn_of_certificates(parts.database, parts.sealer, clock())
+    assert mails(parts) == []
+
+    contacts_of(parts, "it@acme.example")
+    due(reader, clock)
+    warn_of_certificates(parts.database, parts.sealer, clock())
+    assert mails(parts) == ["metadata_problem", "certificate_ends"]
+    publish(host, edit=move)
+    with parts.database.transaction() as db:
+        db.get_one(Connection, changed).metadata_due_at = 1
+    due(reader, clock)
+    assert mails(parts).count("metadata_changed") == 2
+
+
+def contacts_of(parts: Parts, *addresses: str) -> None:
+    """Give every company these contacts."""
+    with parts.database.transaction() as db:
+        for company in db.scalars(select(Company)):
+            company.contacts = list(addresses)
+
+
+def test_who_cannot_be_told_holds_up_nobody_else(parts: Parts, clock: Clock, host: ProductServer) -> None:
+    ending_connection(parts, clock, host, 5)
+    contacts_of(parts)
+    with parts.database.transaction() as db:
+        [ending] = db.scalars(select(ConnectionCertificate).where(ConnectionCertificate.not_after < clock() + 6 * DAY))
+        for number in range(ROWS_AT_ONCE):
+            db.add(
+                ConnectionCertificate(
+                    connection_id=ending.connection_id, pem=ending.pem, fingerprint=str(number), not_before=0,
+                    not_after=ending.not_after, source="person", added_at=0,
+                )
+            )  # fmt: skip
+    told = ending_connection(parts, clock, host, 5)
+    with parts.database.transaction() as db:
+        company = db.get_one(Company, db.get_one(Connection, told).company_id)
+        company.contacts = ["it@bolt.example"]
+    warn_of_certificates(parts.database, parts.sealer, clock())
+    assert mails(parts) == ["certificate_ends"]
 
 
 def test_what_was_kept_aside_can_be_taken(parts: Parts, clock: Clock, reader: Reader, host: ProductServer) -> None:
