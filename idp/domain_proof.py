@@ -353,7 +353,7 @@ def note(db: Session, number: int, code: str, proof: Proof, *, sealer: Sealer, a
 def _found(db: Session, row: CompanyDomain, proof: Proof, sealer: Sealer, actor: str, now: float) -> None:
     if row.status == "pending" and row.code_expires_at <= now:
         return
-    was, told = row.status, row.warned_at is not None
+    was = row.status
     if was == "pending":
         _check_free(db, str(row.company_id), row.domain, now)
         row.held, row.tree = row.domain, _tree(row.domain)
@@ -363,28 +363,30 @@ def _found(db: Session, row: CompanyDomain, proof: Proof, sealer: Sealer, actor:
         except IntegrityError:
             raise CompanyRefused("domain_taken") from None
     row.status, row.method = "verified", proof.method
-    row.missed_since = row.warned_at = row.free_at = None
+    row.missed_since = row.free_at = None
     row.next_check_at = _next(row, now)
     if was != "verified":
         _record(db, audit.Event.company_domain_verified, row, actor, now)
-    if told:
-        _tell(db, "domain_back", row, sealer, now, int(now), "")
+    if not row.warned_at or _tell(db, "domain_back", row, sealer, now, int(now), ""):
+        row.warned_at = None  # else with the next look
 
 
 def _missed(db: Session, row: CompanyDomain, proof: Proof, sealer: Sealer, now: float) -> None:
     at = int(now)
     first = row.missed_since is None
     row.missed_since = row.missed_since or at
+    ends = row.missed_since + LOST_AFTER
+    if row.status != "lost" and at >= ends:
+        row.status, row.free_at = "lost", at + COOLING_OFF
+        _record(db, audit.Event.company_domain_lost, row, "system", now)
     row.next_check_at = _next(row, now)
     if row.status == "lost":
+        free_at = row.free_at or at
+        if row.warned_at is None or row.warned_at < free_at - COOLING_OFF:  # they have not heard of the loss
+            _warn(db, "domain_lost", row, sealer, now, free_at, proof.reason)
         return
-    ends = row.missed_since + LOST_AFTER
-    if at >= ends:
-        row.status, row.free_at = "lost", at + COOLING_OFF
-        row.next_check_at = _next(row, now)
-        _record(db, audit.Event.company_domain_lost, row, "system", now)
-        _tell(db, "domain_lost", row, sealer, now, row.free_at, proof.reason)
-        return
+    if first:
+        row.warned_at = None
     if first and proof.unsure:
         row.next_check_at = at + HOUR  # name servers have bad moments
         return
@@ -392,8 +394,15 @@ def _missed(db: Session, row: CompanyDomain, proof: Proof, sealer: Sealer, now: 
     if row.warned_at is None:
         _record(db, audit.Event.company_domain_missed, row, "system", now, reason=proof.reason)
     if row.warned_at is None or at - row.warned_at >= AGAIN:
-        row.warned_at = at
-        _tell(db, "domain_missing", row, sealer, now, ends, proof.reason)
+        _warn(db, "domain_missing", row, sealer, now, ends, proof.reason)
+
+
+def _warn(db: Session, name: str, row: CompanyDomain, sealer: Sealer, now: float, at: int, reason: str) -> None:
+    if _tell(db, name, row, sealer, now, at, reason):
+        row.warned_at = int(now)
+    else:
+        row.warned_at = row.warned_at or 0  # nobody has heard
+        row.next_check_at = min(row.next_check_at or at, int(now) + HOUR)
 
 
 def _end(db: Session, number: int, now: float) -> None:
@@ -454,12 +463,13 @@ def _claimed(db: Session, company_id: str, text: str) -> CompanyDomain:
     return row
 
 
-def _tell(db: Session, name: str, row: CompanyDomain, sealer: Sealer, now: float, at: int, reason: str) -> None:
-    """Write to the contacts. ``at``: when the domain will be lost, may be claimed by others, or was found again."""
+def _tell(db: Session, name: str, row: CompanyDomain, sealer: Sealer, now: float, at: int, reason: str) -> bool:
+    """Write to the contacts. ``at``: when the domain will be lost, may be claimed by others, or was found again. Returns False
+    when nobody hears of it now: there is nobody to write to, or all have had too many mails lately."""
     company = find_company(db, str(row.company_id))
     if company is None:
-        return
-    for contact in contacts(db, company.id):
+        return False
+    queued = [
         queue_mail(
             db,
             name=name,
@@ -473,6 +483,9 @@ def _tell(db: Session, name: str, row: CompanyDomain, sealer: Sealer, now: float
             at=at,
             reason=reason,
         )
+        for contact in contacts(db, company.id)
+    ]
+    return any(queued)
 
 
 def _record(db: Session, event: audit.Event, row: CompanyDomain, actor: str, now: float, **facts: str) -> None:

@@ -32,7 +32,7 @@ from idp.domain_proof import (
 )
 from idp.fetch import FetchError
 from idp.languages import Languages
-from idp.mail import Mailer
+from idp.mail import MOST_ALIKE_PER_HOUR, Mailer
 from idp.models import CompanyDomain
 from idp.parts import Parts
 from idp.reasons import REASONS
@@ -402,6 +402,58 @@ def test_a_missing_proof_is_told_every_day_and_the_domain_lost_after_seven(
     assert leads(parts)
     assert row_of(parts).free_at is None
     assert len(mails(parts, "domain_back")) == 1
+
+
+def several(parts: Parts, acme: str, world: World, count: int) -> list[CompanyDomain]:
+    """Proved domains of one company; then their records go."""
+    rows = []
+    for number in range(count):
+        with parts.database.transaction() as db:
+            row = claim(db, acme, f"d{number}.example", actor="operator:test", now=parts.clock(), random=parts.random)
+        world.put(row)
+        with parts.database.transaction() as db:
+            note(db, row.id, row.code, Proof("dns", (), ()), sealer=parts.sealer, actor="x", now=parts.clock())
+        rows.append(row)
+    world.txt.clear()
+    return rows
+
+
+def test_of_many_domains_each_is_told(parts: Parts, acme: str, world: World, clock: Clock) -> None:
+    """Missing, lost and back: what finds the mailbox full comes later."""
+    rows = several(parts, acme, world, MOST_ALIKE_PER_HOUR + 2)
+    clock.advance(DAY)
+    work(parts, world)
+    assert len(mails(parts, "domain_missing")) == MOST_ALIKE_PER_HOUR
+    clock.advance(HOUR + 1)
+    work(parts, world)
+    assert len(mails(parts, "domain_missing")) == len(rows)
+    assert events(parts).count("company.domain_missed") == len(rows)
+    for _ in range(7 * 24):
+        clock.advance(HOUR + 1)
+        work(parts, world)
+    assert sorted(str(mail.values["domain"]) for mail in mails(parts, "domain_lost")) == [row.domain for row in rows]
+    assert events(parts).count("company.domain_lost") == len(rows)
+    for row in rows:
+        world.put(row)
+    for _ in range(4):
+        clock.advance(DAY)
+        work(parts, world)
+    assert sorted(str(mail.values["domain"]) for mail in mails(parts, "domain_back")) == [row.domain for row in rows]
+
+
+def test_where_there_is_nobody_to_tell_the_first_one_is_told(parts: Parts, world: World, clock: Clock) -> None:
+    empty = add_company(parts, "Empty")
+    several(parts, empty, world, 1)
+    for _ in range(9):
+        clock.advance(DAY)
+        work(parts, world)
+    assert events(parts).count("company.domain_missed") == 1
+    with parts.database.transaction() as db:
+        set_policy(db, empty, {"contacts": ["it@e.example"]}, config=parts.config, actor="x", now=clock())
+    for _ in range(2):
+        clock.advance(DAY)
+        work(parts, world)
+    assert [mail.recipient for mail in mails(parts, "domain_lost")] == ["it@e.example"]
 
 
 def test_a_lost_domain_is_free_after_thirty_days(parts: Parts, acme: str, world: World, clock: Clock) -> None:
