@@ -45,7 +45,9 @@ def running_samlp(folder: Path) -> Iterator[Samlp]:
     folder.mkdir(parents=True)
     write_key_pair(folder, "samlp")
     port, password = free_port(), canaries.register(secrets.token_hex(12), "password at a company")
-    command = [*ending_with_us("TERM"), program("node"), str(SCRIPT), str(port), str(folder), password]
+    # What is called node may be a program that starts it, which would end without it.
+    node = subprocess.check_output([program("node"), "-p", "process.execPath"], text=True).strip()
+    command = [*ending_with_us("TERM"), node, str(SCRIPT), str(port), str(folder), password]
     with (folder / "samlp.log").open("w") as log:
         process = subprocess.Popen(
             command, env=os.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
