@@ -151,9 +151,8 @@ class CompanyDomain(Table):
     checked_at: Mapped[int | None] = mapped_column(BigInteger)
     verified_at: Mapped[int | None] = mapped_column(BigInteger)
     missed_since: Mapped[int | None] = mapped_column(BigInteger)  # verified, but the proof has not been found since
-    warned_at: Mapped[int | None] = mapped_column(
-        BigInteger
-    )  # when the company last heard that the proof is missing; 0: nobody could be told
+    # When the company last heard that the proof is missing; 0: it is, and nobody could be told.
+    warned_at: Mapped[int | None] = mapped_column(BigInteger)
     free_at: Mapped[int | None] = mapped_column(BigInteger)  # lost or released: when others may claim it
     next_check_at: Mapped[int | None] = mapped_column(BigInteger)
 
