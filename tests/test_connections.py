@@ -135,6 +135,8 @@ def test_the_whole_life_of_a_connection_on_both_databases(anywhere: Parts) -> No
 
     assert (taken.state, taken.slo_url, taken.certificates) == ("live", None, (ACME,))
     assert [key.state for key in loaded(parts, made.id).keys] == ["signing", "next"]
+    with parts.database.transaction() as db:
+        db.get_one(Company, acme).contacts = ["it@acme.example"]
     warn_of_certificates(parts.database, parts.sealer, ends(ACME) - 86400 / 2)
     with parts.database.reading() as db:
         assert [one.warned_days for one in parts.connections.certificates(db, made.id)] == [1]
