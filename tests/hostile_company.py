@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import http.client
 import random
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -49,8 +48,9 @@ def responses(company: Crowded) -> list[str]:
     return [base64.b64encode(document).decode() for document in documents]
 
 
-def flood(host: str, path: str, forms: Sequence[str], networks: int, over: Event) -> None:
-    """Post ``forms`` again and again over many connections. The body of a process of its own."""
+def flood(host: str, path: str, forms: Sequence[str], networks: int, begun: Event, over: Event) -> None:
+    """Post ``forms`` again and again over many connections, until it is ``over``; ``begun``: one has come to its end. The body
+    of a process of its own."""
 
     def post(seed: int) -> None:
         chance = random.Random(seed)
@@ -65,8 +65,10 @@ def flood(host: str, path: str, forms: Sequence[str], networks: int, over: Event
             with suppress(OSError, http.client.HTTPException):
                 line.request("POST", path, chance.choice(forms), headers)
                 line.getresponse().read()
+                begun.set()
                 continue
             line.close()
+            begun.set()
         line.close()
 
     with ThreadPoolExecutor(FLOODING) as several:
@@ -79,12 +81,12 @@ def flooded(provider: Provider, networks: int = NETWORKS) -> Iterator[None]:
     company = Crowded(HOSTILE, provider.issuer)
     forms = [urlencode({"SAMLResponse": response}) for response in responses(company)]
     context = get_context("spawn")
-    over = context.Event()
+    begun, over = context.Event(), context.Event()
     path = urlsplit(company.acs).path
-    process = context.Process(target=flood, args=(f"127.0.0.1:{provider.port}", path, forms, networks, over))
+    process = context.Process(target=flood, args=(f"127.0.0.1:{provider.port}", path, forms, networks, begun, over))
     process.start()
     try:
-        time.sleep(3)  # until it has begun
+        assert begun.wait(60)
         yield
     finally:
         over.set()

@@ -165,7 +165,7 @@ class CompanyVisitor:
             raise Refused(f"{status} {location} {body[-1500:]}")
         packed = parse_qs(urlsplit(unescape(found[1])).query)["SAMLRequest"][0]
         request = zlib.decompress(base64.b64decode(packed), -15).decode()
-        return str(re.search(r'\bID="([^"]+)"', request)[1])  # type: ignore[index]
+        return str(re.search(r'\bID="([^"]+)"', request)[1])  # type: ignore[index]  # a request has one
 
     def come_back(self, company: Crowded, response: str) -> str:
         """With the company's response, to the product: the code."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -198,12 +199,11 @@ def test_doubled_headers_are_seen_to_be(site: Site) -> None:
     assert (site.environs[0]["HTTP_HOST"], site.environs[0]["HTTP_COOKIE"]) == ("localhost", "a=1; b=2")
 
 
-def test_a_page_is_given_nothing_but_its_request(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_X_SECRET", "of the process")
+def test_a_page_is_given_nothing_but_its_request(site: Site) -> None:
     sent = (("host", "localhost"), ("x_forwarded_for", "192.0.2.9"), ("x-forwarded-for", "192.0.2.8"), FORM)
     site.ask(scope("POST", "/é", *sent, ("content-length", "3")), Protocol([b"a=1"]))
     environ = site.environs[0]
-    assert "HTTP_X_SECRET" not in environ
+    assert not environ.keys() & os.environ.keys()  # the server's own environment, as some servers give it
     assert environ["HTTP_X_FORWARDED_FOR"] == "192.0.2.8"
     assert environ["PATH_INFO"] == "/é".encode().decode("latin-1")
     assert (environ["CONTENT_LENGTH"], environ["REMOTE_ADDR"]) == ("3", "192.0.2.1")

@@ -173,7 +173,7 @@ def test_an_answer_that_waits_counts_no_more_when_its_connection_is_switched_off
 ) -> None:
     """The company's identity provider was broken into, and its connection is switched off this minute."""
     answered = post(walker, acme, answer(acme, leave(walker), parts.clock()))
-    end(parts, acme)  # type: ignore[operator]
+    end(parts, acme)  # type: ignore[operator]  # parametrised as object
     assert reason_of(walker.follow(answered), parts) == reason
     assert not is_signed_in(walker)
     with parts.database.reading() as db:
@@ -191,7 +191,7 @@ def test_a_proof_links_nothing_when_the_connection_is_switched_off_meanwhile(
         mail = db.query(OutboxMail).filter_by(name="link_account").one()
         link = parts.sealer.open(mail.values["sealed"], f"link_account {mail.recipient}")["link"]
     opened = walker.follow(walker.get(link))
-    end(parts, acme)  # type: ignore[operator]
+    end(parts, acme)  # type: ignore[operator]  # parametrised as object
     for refused in (
         walker.submit(page, "/login/link", password=PASSWORD),
         walker.submit(page, "/login/link/send"),
