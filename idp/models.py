@@ -54,6 +54,9 @@ class Account(Table):
     # Standard claims (OpenID Connect Core 5.1) other than sub, email, locale and their verified flags; checked by
     # accounts/lifecycle.py when written, so that reading them needs no second look.
     profile: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    # The terms that the person has accepted (IDP_TERMS_VERSION then) and when; None: an operator or a company made the account.
+    terms_version: Mapped[str | None] = mapped_column(String(64))
+    terms_accepted_at: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[int] = mapped_column(BigInteger)
     updated_at: Mapped[int] = mapped_column(BigInteger)
 
@@ -101,6 +104,9 @@ class Link(Table):
     # company:<connection>:<entityID>, and an entityID has up to 1024 characters (SAML 2.0 core, section 8.3.6).
     issuer: Mapped[str] = mapped_column(String(1100))
     subject: Mapped[str] = mapped_column(String(512))
+    door: Mapped[str] = mapped_column(String(32))  # company, or the key of a social provider
+    # What the provider called the person when it was linked, to tell two links apart on a page. Nothing is decided by it.
+    email: Mapped[str | None] = mapped_column(String(320))
     proof: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[int] = mapped_column(BigInteger)
 
@@ -294,15 +300,27 @@ class ProductUse(Table):
     last_at: Mapped[int] = mapped_column(BigInteger)
 
 
+class Seat(Table):
+    """What a person is in a product. Whoever signed in before ``granted_at`` signs in anew before the product hears of it."""
+
+    __tablename__ = "seats"
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    client_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))  # attendee, organizer
+    granted_at: Mapped[int] = mapped_column(BigInteger)
+
+
 class MailedLink(Table):
-    """A link in a mail that lives longer than an hour. Bound to one person and one purpose, used once."""
+    """A link in a mail that lives an hour or longer. Bound to one person and one purpose, used once."""
 
     __tablename__ = "mailed_links"
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
-    purpose: Mapped[str] = mapped_column(String(32))  # not_me, later: reset, invitation, …
-    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+    purpose: Mapped[str] = mapped_column(String(32))  # not_me, link, …
+    # None: it proves an address that may not be anybody's yet.
+    account_id: Mapped[str | None] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
     facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[int] = mapped_column(BigInteger)
     expires_at: Mapped[int] = mapped_column(BigInteger)

@@ -233,7 +233,7 @@ def test_a_prepared_account_is_one_that_nobody_has_used(parts: Parts) -> None:
     acme = add_company(parts, "Acme", "acme.example")
     with parts.database.transaction() as db:
         fresh, linked = (made(db, parts, f"{name}@acme.example") for name in ("new", "linked"))
-        db.add(Link(account_id=linked.id, issuer="https://social.example", subject="1", created_at=0))
+        db.add(Link(account_id=linked.id, issuer="https://social.example", subject="1", door="google", created_at=0))
     assert refused(parts, add_member, acme, linked.id, "member", prepared=True) == "company_member_not_new"
     do(parts, add_member, acme, fresh.id, "administrator", prepared=True)
     with parts.database.transaction() as db:

@@ -172,7 +172,15 @@ def link(db: Transaction, account_id: str, identity: Identity, *, proof: Mapping
     """
     kept = {**proof, "at": int(now)}
     db.add(
-        Link(account_id=account_id, issuer=identity.issuer, subject=identity.subject, proof=kept, created_at=int(now))
+        Link(
+            account_id=account_id,
+            issuer=identity.issuer,
+            subject=identity.subject,
+            door=identity.door,
+            email=identity.email,
+            proof=kept,
+            created_at=int(now),
+        )
     )
     db.flush()
     audit.record(

@@ -168,7 +168,7 @@ def take_not_me() -> Response:
     here = parts()
     with here.database.transaction() as db:
         link = take_link(db, cookies.find(cookies.MAILED_LINK) or "", devices.NOT_ME, here.clock())
-        if link is None:
+        if link is None or link.account_id is None:
             raise PageError("link_over")
         account_id = link.account_id
         devices.forget_device(db, account_id, link.facts["device"])

@@ -1,9 +1,10 @@
-"""Who has come through a company's door, while the next page waits for them: an Identity and what the sign-in rests on."""
+"""Who has come through a door, while the next page waits for them: an Identity, and what a company's sign-in rests on."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from idp.accounts.identity import Identity
 from idp.accounts.sessions import CompanySession
@@ -30,5 +31,19 @@ class Arrival:
 def read_arrival(text: str) -> Arrival:
     """Read what ``written`` has made; nothing else is ever handed here."""
     fields = json.loads(text)
-    identity = Identity(**fields["identity"] | {"methods": tuple(fields["identity"]["methods"])})
-    return Arrival(identity, fields["company_id"], CompanySession(**fields["session"]), fields["ends"])
+    session = CompanySession(**fields["session"])
+    return Arrival(_identity(fields["identity"]), fields["company_id"], session, fields["ends"])
+
+
+def write_newcomer(identity: Identity) -> str:
+    """Who came through a social door, as a text for Redis and SQL."""
+    return json.dumps(asdict(identity), separators=(",", ":"))
+
+
+def read_newcomer(text: str) -> Identity:
+    """Read what ``write_newcomer`` has made; nothing else is ever handed here."""
+    return _identity(json.loads(text))
+
+
+def _identity(fields: dict[str, Any]) -> Identity:
+    return Identity(**fields | {"methods": tuple(fields["methods"])})

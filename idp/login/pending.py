@@ -41,6 +41,13 @@ class Pending:
     silent: bool = False  # nobody may be asked anything (prompt=none)
     failed: str = ""  # why the company's door led nowhere: its connection, and a code of the reasons table
     arrival: str = ""  # who has come through a company's door and must still prove the old account (login/arrival.py)
+    newcomer: str = ""  # who has come through a social door and has no account that it opens yet (login/arrival.py)
+    proving: bool = (
+        False  # that person goes through another door now, to prove the account that the newcomer is to open
+    )
+    asked_silently: bool = (
+        False  # the social provider of this browser was asked without showing anything, whatever it said
+    )
 
 
 def park(
@@ -90,7 +97,8 @@ def park(
 
 
 def find(store: RedisStore, handle: str, browser: str, now: float, **notes: str) -> Pending:
-    """Find the pending login and, in the same round trip, note ``email``, ``keep``, ``session``, ``asked``, ``consent``, ``failed`` or ``arrival``.
+    """Find the pending login and, in the same round trip, note ``email``, ``keep``, ``session``, ``asked``, ``consent``, ``failed``,
+    ``arrival``, ``newcomer``, ``proving`` or ``asked_silently``.
 
     :raises PageError: it is unknown or over (``pending_unknown``), or it began in another browser
         (``pending_foreign_browser``).
@@ -138,4 +146,7 @@ def _pending(handle: str, answer: list[object]) -> Pending:
         silent=fields["silent"] == "1",
         failed=fields.get("failed", ""),
         arrival=fields.get("arrival", ""),
+        newcomer=fields.get("newcomer", ""),
+        proving=fields.get("proving") == "yes",
+        asked_silently=fields.get("asked_silently") == "yes",
     )

@@ -116,7 +116,7 @@ def test_what_is_known_of_an_account_is_read_with_it(parts: Parts) -> None:
         db.flush()
         db.add(Member(account_id=carol, company_id="c" * 32, prepared=True, created_at=0))
         for issuer, subject in (("company:c1:x", "p:old"), ("https://accounts.google.example", "g-1")):
-            db.add(Link(account_id=carol, issuer=issuer, subject=subject, created_at=0))
+            db.add(Link(account_id=carol, issuer=issuer, subject=subject, door="company", created_at=0))
         db.flush()
         # prepared by the company, but somebody was given a password for it since
         known = Known(carol, "active", "c" * 32, prepared=False, has_password=True)
@@ -155,7 +155,7 @@ def test_an_account_is_found_by_issuer_and_subject_together(parts: Parts) -> Non
     carol = add_carol(parts)
     google = arrives()
     with parts.database.transaction() as db:
-        db.add(Link(account_id=carol, issuer=google.issuer, subject=google.subject, created_at=0))
+        db.add(Link(account_id=carol, issuer=google.issuer, subject=google.subject, door="google", created_at=0))
         db.flush()
         assert find_linked(db, google, own_issuer=OWN) == Known(carol, "active")
         assert find_linked(db, arrives("https://evil.example"), own_issuer=OWN) is None

@@ -307,7 +307,7 @@ def test_a_report_of_a_trial_shows_nothing_of_an_account_that_is_not_proved(acme
     ):  # and once she has proved it, her address is no more to be read than her name
         db.add(Member(account_id=alice, company_id=acme.company_id, prepared=False, created_at=0))
         issuer = f"company:{acme.connection.id}:{acme.idp.entity_id}"
-        db.add(Link(account_id=alice, issuer=issuer, subject=f"{NAME_ID_EMAIL}:{ALICE}", created_at=0))
+        db.add(Link(account_id=alice, issuer=issuer, subject=f"{NAME_ID_EMAIL}:{ALICE}", door="company", created_at=0))
     after = masked(report_on(parts, acme))
     assert after.outcome is not None and after.outcome.decision == "found"
     assert after.told
