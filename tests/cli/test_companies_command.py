@@ -12,18 +12,17 @@ from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import select
 
 from idp.attempts import Step
 from idp.cli.companies_command import companies_command
 from idp.config import Config
-from idp.embedded_server import EmbeddedServer
 from idp.errors import OperatorError
 from idp.models import AuditEvent, Connection, ConnectionMetadata
 from idp.parts import Parts
-from tests import canaries
+from tests.cli.conftest import Idp
 from tests.company_walker import come_back, request_at, sign_in, text
 from tests.fakes.company_idp import CompanyIdp, key_pair
 from tests.fakes.dns_server import dns_server
@@ -31,27 +30,12 @@ from tests.journey import Walker, add_carol
 from tests.saml_parties import Customer, add_customer, answer_for
 from tests.stores import hash_of
 
-Idp = Callable[..., Result]
 ALICE = "alice@acme.example"
 
 
 @pytest.fixture
-def idp(config: Config, parts: Parts, embedded: EmbeddedServer) -> Idp:
-    """Runs ``idp companies`` on the database of ``parts`` and its Redis."""
-    environ = {
-        "IDP_ISSUER": config.issuer,
-        "IDP_DATA": str(config.data),
-        "IDP_KEYS": str(config.keys),
-        "IDP_CLIENTS": str(config.clients),
-        "IDP_REDIS_URL": embedded.url,
-    }
-
-    def run(*words: str, given: str | bytes = "", **changes: str) -> Result:
-        result = CliRunner().invoke(companies_command, words, env=environ | changes, input=given)
-        canaries.show(result.output, "idp companies")
-        return result
-
-    return run
+def idp(run_on_parts: Callable[[click.Command], Idp]) -> Idp:
+    return run_on_parts(companies_command)
 
 
 @pytest.fixture

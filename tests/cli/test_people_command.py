@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select
@@ -20,34 +21,18 @@ from idp.accounts.sessions import find_session
 from idp.accounts.standard_claims import RESERVED
 from idp.cli.people_command import people_command
 from idp.config import Config
-from idp.embedded_server import EmbeddedServer
 from idp.errors import OperatorError
 from idp.models import AuditEvent
 from idp.parts import Parts
 from tests import canaries
+from tests.cli.conftest import Idp
 from tests.journey import add_carol
 from tests.people import access_is_alive, give, open_for, refresh_is_alive
 
-Idp = Callable[..., Result]
-
 
 @pytest.fixture
-def idp(config: Config, parts: Parts, embedded: EmbeddedServer) -> Idp:
-    """Runs ``idp people`` on the database of ``parts`` and its Redis."""
-    environ = {
-        "IDP_ISSUER": config.issuer,
-        "IDP_DATA": str(config.data),
-        "IDP_KEYS": str(config.keys),
-        "IDP_CLIENTS": str(config.clients),
-        "IDP_REDIS_URL": embedded.url,
-    }
-
-    def run(*words: str, given: str | bytes = "", **changes: str) -> Result:
-        result = CliRunner().invoke(people_command, words, env=environ | changes, input=given)
-        canaries.show(result.output, "idp people")
-        return result
-
-    return run
+def idp(run_on_parts: Callable[[click.Command], Idp]) -> Idp:
+    return run_on_parts(people_command)
 
 
 def refused(result: Result) -> str:
