@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from idp import audit
 from idp.config import Config
 from idp.errors import IdpError
-from idp.mail import check_recipient
+from idp.mail import check_recipient, queue_mail
 from idp.models import (
     Account,
     Company,
@@ -30,6 +30,7 @@ from idp.models import (
     Password,
     Revocation,
 )
+from idp.sealing import Sealer
 
 Role = Literal["administrator", "read_only", "member"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -248,6 +249,30 @@ def contacts(db: Session, company_id: str) -> list[Contact]:
     known = select(Email.canonical, Account.locale).join_from(Email, Account)
     locales = {row.canonical: row.locale for row in db.execute(known.where(Email.canonical.in_(company.contacts)))}
     return [Contact(address, locales.get(address)) for address in company.contacts]
+
+
+def tell_contacts(db: Session, company_id: str, name: str, *, sealer: Sealer, now: float, **values: Any) -> bool:
+    """Queue the mail ``name`` to all contacts of a company. ``values``: what its templates print beside the company's name.
+
+    :returns: False when nobody hears of it now: there is nobody to write to, or all have had too many mails lately.
+    """
+    company = find_company(db, company_id)
+    if company is None:
+        return False
+    queued = [
+        queue_mail(
+            db,
+            name=name,
+            recipient=contact.address,
+            language=contact.language,
+            now=now,
+            sealer=sealer,
+            company=company.name,
+            **values,
+        )
+        for contact in contacts(db, company_id)
+    ]
+    return any(queued)
 
 
 def add_member(

@@ -15,19 +15,18 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from idp import audit
-from idp.companies import COOLING_OFF, CompanyRefused, contacts, find_company
+from idp.companies import COOLING_OFF, CompanyRefused, find_company, tell_contacts
 from idp.database import hold
 from idp.dns_lookup import Lookup
 from idp.fetch import FetchError
 from idp.logs import printable
-from idp.mail import queue_mail
 from idp.models import CompanyDomain
 from idp.public_mail import PUBLIC_MAIL_DOMAINS
 from idp.sealing import Sealer
@@ -465,27 +464,9 @@ def _claimed(db: Session, company_id: str, text: str) -> CompanyDomain:
 
 def _tell(db: Session, name: str, row: CompanyDomain, sealer: Sealer, now: float, at: int, reason: str) -> bool:
     """Write to the contacts. ``at``: when the domain will be lost, may be claimed by others, or was found again. Returns False
-    when nobody hears of it now: there is nobody to write to, or all have had too many mails lately."""
-    company = find_company(db, str(row.company_id))
-    if company is None:
-        return False
-    queued = [
-        queue_mail(
-            db,
-            name=name,
-            recipient=contact.address,
-            language=contact.language,
-            now=now,
-            sealer=sealer,
-            company=company.name,
-            domain=row.domain,
-            record=record_of(row),
-            at=at,
-            reason=reason,
-        )
-        for contact in contacts(db, company.id)
-    ]
-    return any(queued)
+    when nobody hears of it now."""
+    values: dict[str, Any] = {"domain": row.domain, "record": record_of(row), "at": at, "reason": reason}
+    return tell_contacts(db, str(row.company_id), name, sealer=sealer, now=now, **values)
 
 
 def _record(db: Session, event: audit.Event, row: CompanyDomain, actor: str, now: float, **facts: str) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from idp import audit
 from idp.certificates import MOST_CERTIFICATES, check_key, ends, fingerprint, read_certificates
-from idp.companies import contacts
+from idp.companies import tell_contacts
 from idp.connections import (
     METADATA_EVERY,
     Connections,
@@ -28,8 +28,7 @@ from idp.connections import (
 )
 from idp.doors.saml_metadata import MetadataRefused, fetch_metadata, read_metadata
 from idp.fetch import Fetcher
-from idp.mail import queue_mail
-from idp.models import Company, Connection, ConnectionCertificate, ConnectionMetadata
+from idp.models import Connection, ConnectionCertificate, ConnectionMetadata
 from idp.sealing import Sealer
 
 if TYPE_CHECKING:
@@ -236,26 +235,10 @@ def _warn(db: Session, certificate: ConnectionCertificate, sealer: Sealer, now: 
 
 
 def _tell(db: Session, row: Connection, name: str, sealer: Sealer, now: float, **values: Any) -> bool:
-    """Write to the company's contacts. Returns False when nobody hears of it now: there is nobody to write to, all have had too
-    many mails lately, or nobody uses the connection yet."""
+    """Write to the company's contacts. Returns False when nobody hears of it now, or nobody uses the connection yet."""
     if row.state == "draft":
         return False
-    company = db.get_one(Company, row.company_id)
-    queued = [
-        queue_mail(
-            db,
-            name=name,
-            recipient=contact.address,
-            language=contact.language,
-            now=now,
-            sealer=sealer,
-            company=company.name,
-            connection=row.name,
-            **values,
-        )
-        for contact in contacts(db, company.id)
-    ]
-    return any(queued)
+    return tell_contacts(db, row.company_id, name, sealer=sealer, now=now, connection=row.name, **values)
 
 
 def _changed(db: Session, statement: Any) -> bool:
