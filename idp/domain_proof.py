@@ -22,11 +22,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from idp import audit
-from idp.companies import COOLING_OFF, CompanyRefused, find_company, tell_contacts
+from idp.companies import COOLING_OFF, CompanyRefused, find_company
 from idp.database import hold
 from idp.dns_lookup import Lookup
 from idp.fetch import FetchError
 from idp.logs import printable
+from idp.members import tell_contacts
 from idp.models import CompanyDomain
 from idp.public_mail import PUBLIC_MAIL_DOMAINS
 from idp.sealing import Sealer

@@ -14,8 +14,9 @@ from sqlalchemy import and_, literal, select
 from sqlalchemy.orm import Session
 
 from idp import audit
-from idp.companies import BINDING, administrators
+from idp.companies import BINDING
 from idp.mail import DAY, queue_mail
+from idp.members import administrators
 from idp.models import Company, CompanyDomain, Email, Member, OutboxMail
 from idp.sealing import Sealer
 

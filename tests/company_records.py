@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from idp.companies import add_member, create_company
+from idp.companies import create_company
 from idp.dns_lookup import TxtAnswer
 from idp.domain_proof import Proof, claim, note
 from idp.fetch import FetchError
+from idp.members import add_member
 from idp.models import AuditEvent, Company, Connection, OutboxMail, Revocation
 from idp.parts import Parts
 from tests.journey import PASSWORD, add_carol

@@ -1,4 +1,5 @@
-"""Promises of companies.py: who belongs to a company and in which role, what it may decide, and when SSO can be required."""
+"""Promises of companies.py, members.py and company_policy.py: who belongs to a company and in which role, what it may decide, and when
+SSO can be required."""
 
 from __future__ import annotations
 
@@ -11,25 +12,16 @@ from sqlalchemy.orm import Session
 from idp.accounts.identity import read_address
 from idp.accounts.lifecycle import apply_revocations, create_account, snapshot, suspend
 from idp.accounts.sessions import find_session
-from idp.companies import (
-    AT_ONCE,
-    CompanyRefused,
+from idp.companies import AT_ONCE, CompanyRefused, create_company, owns_domain, remove_company, rename
+from idp.company_policy import policy_of_company, policy_of_domain, relax_sso, require_sso, set_policy
+from idp.members import (
     add_member,
     administrators,
     contacts,
-    create_company,
     members,
     name_break_glass,
     note_arrived,
-    owns_domain,
-    policy_of_company,
-    policy_of_domain,
-    relax_sso,
-    remove_company,
     remove_member,
-    rename,
-    require_sso,
-    set_policy,
     set_role,
 )
 from idp.models import Account, CompanyDomain, Email, Link, Member

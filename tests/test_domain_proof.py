@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 from sqlalchemy import select
 
-from idp.companies import COOLING_OFF, CompanyRefused, policy_of_domain, remove_company, set_policy
+from idp.companies import COOLING_OFF, CompanyRefused, remove_company
+from idp.company_policy import policy_of_domain, set_policy
 from idp.dns_lookup import TxtAnswer, txt_lookup
 from idp.domain_proof import (
     CODE_LIFETIME,

@@ -14,7 +14,7 @@ from idp import cookies
 from idp.admin.dry_run import Report, dry_run, masked
 from idp.admin.trials import bind_trial, find_trial
 from idp.attempts import Step
-from idp.companies import policy_of_company
+from idp.company_policy import policy_of_company
 from idp.connections import SamlConnection
 from idp.doors import saml_requests
 from idp.doors.saml import authn_request

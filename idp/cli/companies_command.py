@@ -133,7 +133,8 @@ def set_policies(company: str, changes: tuple[str, ...]) -> None:
     Requiring SSO has a command of its own: idp companies require-sso
     """
     from idp import audit
-    from idp.companies import rename, set_policy
+    from idp.companies import rename
+    from idp.company_policy import set_policy
 
     wanted: dict[str, Any] = {}
     for change in changes:
@@ -186,13 +187,12 @@ def require_sso(company: str, end_sessions: bool) -> None:
     Refused until an administrator of the company has signed in through a live connection, and at least one break-glass person
     is named (idp companies members break-glass).
     """
-    from idp import audit
-    from idp import companies as workings
+    from idp import audit, company_policy
 
     with opened() as (config, database):
         with database.transaction() as db:
             found = find_company(db, company)
-            workings.require_sso(db, found.id, end_sessions=end_sessions, actor=audit.operator(), now=time.time())
+            company_policy.require_sso(db, found.id, end_sessions=end_sessions, actor=audit.operator(), now=time.time())
             name = found.name
         click.echo(f"{name} requires SSO. Back: idp companies relax-sso {company}")
         bring_to_redis(config, database)
@@ -202,12 +202,11 @@ def require_sso(company: str, end_sessions: bool) -> None:
 @COMPANY
 def relax_sso(company: str) -> None:
     """Open the other doors again, as far as COMPANY's policy (doors) allows them."""
-    from idp import audit
-    from idp import companies as workings
+    from idp import audit, company_policy
 
     with opened() as (_, database), database.transaction() as db:
         found = find_company(db, company)
-        workings.relax_sso(db, found.id, actor=audit.operator(), now=time.time())
+        company_policy.relax_sso(db, found.id, actor=audit.operator(), now=time.time())
         click.echo(f"SSO is optional for {found.name}.")
 
 

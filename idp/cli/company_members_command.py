@@ -34,7 +34,7 @@ def add(company: str, email: str, role: str, name: str | None, vouch: bool) -> N
     from idp import audit
     from idp.accounts.lifecycle import create_account, find_account
     from idp.accounts.standard_claims import WrongClaim, check_claim
-    from idp.companies import add_member
+    from idp.members import add_member
 
     try:
         claims = {"name": check_claim("name", name)} if name else {}
@@ -64,10 +64,10 @@ def add(company: str, email: str, role: str, name: str | None, vouch: bool) -> N
 @AS_JSON
 def list_members(company: str, as_json: bool) -> None:
     """List COMPANY's members."""
-    from idp import companies
+    from idp import members as workings
 
     with opened() as (_, database), database.reading() as db:
-        people = companies.members(db, find_company(db, company).id)
+        people = workings.members(db, find_company(db, company).id)
     if as_json:
         click.echo(json.dumps([asdict(person) for person in people], indent=2))
         return
@@ -89,7 +89,7 @@ def list_members(company: str, as_json: bool) -> None:
 def change_role(company: str, email: str, role: str) -> None:
     """Give EMAIL's person another ROLE in COMPANY. The last administrator keeps theirs."""
     from idp import audit
-    from idp.companies import set_role
+    from idp.members import set_role
 
     with opened() as (config, database):
         with database.transaction() as db:
@@ -105,7 +105,7 @@ def change_role(company: str, email: str, role: str) -> None:
 def remove(company: str, email: str) -> None:
     """Let EMAIL's person belong to COMPANY no more: their sessions and what products were given end. The account stays."""
     from idp import audit
-    from idp.companies import remove_member
+    from idp.members import remove_member
 
     with opened() as (config, database):
         with database.transaction() as db:
@@ -126,7 +126,7 @@ def break_glass(company: str, email: str, withdraw: bool) -> None:
     They need a password (idp people set-password). Each such sign-in is audited and mailed to all administrators.
     """
     from idp import audit
-    from idp.companies import name_break_glass
+    from idp.members import name_break_glass
 
     with opened() as (_, database), database.transaction() as db:
         found, account = find_company(db, company), find_person(db, email)

@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session
 
 from idp import audit
 from idp.certificates import MOST_CERTIFICATES, check_key, ends, fingerprint, read_certificates
-from idp.companies import tell_contacts
 from idp.connections import (
     METADATA_EVERY,
     Connections,
@@ -28,6 +27,7 @@ from idp.connections import (
 )
 from idp.doors.saml_metadata import MetadataRefused, fetch_metadata, read_metadata
 from idp.fetch import Fetcher
+from idp.members import tell_contacts
 from idp.models import Connection, ConnectionCertificate, ConnectionMetadata
 from idp.sealing import Sealer
 

@@ -30,9 +30,10 @@ from idp.accounts.linking import (
     verify_address,
 )
 from idp.accounts.standard_claims import WrongClaim, check_claim
-from idp.companies import add_member, note_arrived, policy_of_company
+from idp.company_policy import policy_of_company
 from idp.errors import PageError
 from idp.login.arrival import Arrival
+from idp.members import add_member, note_arrived
 from idp.models import Account, CompanyDomain, Connection, Email, Link, Member, Password
 
 

@@ -22,7 +22,7 @@ from idp.accounts.remembered import remember
 from idp.accounts.sessions import Session, end_sessions, forget_session, open_session, queue_logout_notices
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
-from idp.companies import policy_of_company
+from idp.company_policy import policy_of_company
 from idp.enforcement import note_break_glass, own_door
 from idp.errors import PageError
 from idp.login import pending as pendings

@@ -17,7 +17,7 @@ from idp.accounts.lifecycle import apply_revocations
 from idp.accounts.linking import ProveFirst
 from idp.accounts.mailed_links import SECRET, find_link, make_link, take_link
 from idp.attempts import Step
-from idp.companies import policy_of_company
+from idp.company_policy import policy_of_company
 from idp.errors import PageError
 from idp.login.arrival import Arrival, read_arrival
 from idp.login.company_account import Proved, check_stands, decision_about, link_proved

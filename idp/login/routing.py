@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from idp.companies import Policy
+from idp.company_policy import Policy
 
 
 @dataclass(frozen=True, slots=True)

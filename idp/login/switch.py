@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 
 from idp.accounts.remembered import remembered
 from idp.accounts.visitor import visitor
-from idp.companies import policy_of_company
+from idp.company_policy import policy_of_company
 from idp.errors import PageError
 from idp.login.arrival import Arrival, read_arrival
 from idp.login.finish import finish

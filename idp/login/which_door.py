@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from idp import throttle
 from idp.accounts.identity import read_address
-from idp.companies import policy_of_company, policy_of_domain
+from idp.company_policy import policy_of_company, policy_of_domain
 from idp.login.routing import ClientFacts, Route, ToConnection, route
 from idp.models import Connection
 from idp.parts import parts

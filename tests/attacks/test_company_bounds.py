@@ -12,10 +12,11 @@ from werkzeug.test import TestResponse
 from idp.accounts.lifecycle import apply_revocations, change_claims
 from idp.admin.dry_run import Report, as_if_sent, dry_run, masked
 from idp.admin.trials import make_trial
-from idp.companies import remove_member, require_sso
+from idp.company_policy import require_sso
 from idp.connections import NAME_ID_EMAIL, NAME_ID_UNSPECIFIED, ConnectionRefused
 from idp.doors.company_identity import LONGEST_FORMAT, LONGEST_NAME_ID
 from idp.doors.saml_document import LARGEST, SamlRefused, parse
+from idp.members import remove_member
 from idp.models import Account, CompanyDomain, Connection, Email, Link, MailedLink, Member, OutboxMail, Revocation
 from idp.parts import Parts
 from tests import canaries

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import select
 
-from idp.companies import COOLING_OFF, CompanyRefused, owns_domain, policy_of_domain
+from idp.companies import COOLING_OFF, CompanyRefused, owns_domain
+from idp.company_policy import policy_of_domain
 from idp.dns_lookup import Lookup, txt_lookup
 from idp.domain_proof import (
     CODE_LIFETIME,

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from idp.accounts.lifecycle import apply_revocations
-from idp.companies import add_member, remove_company, remove_member, rename, set_role
+from idp.companies import remove_company, rename
+from idp.members import add_member, remove_member, set_role
 from idp.parts import Parts
 from tests.company_records import add_company, add_person
 from tests.journey import Walker, claims_of

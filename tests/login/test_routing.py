@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from idp.companies import Policy
+from idp.company_policy import Policy
 from idp.login import routing
 from idp.login.routing import Choose, ClientFacts, OwnEmail, Route, ToConnection, route
 
@@ -52,7 +52,7 @@ def test_the_table(hint: str, company: Policy | None, expected: Route) -> None:
 def test_nothing_that_could_find_an_account_is_within_reach() -> None:
     tree = ast.parse(Path(routing.__file__).read_text(encoding="utf-8"))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert imported == {"__future__", "dataclasses", "idp.companies"}
+    assert imported == {"__future__", "dataclasses", "idp.company_policy"}
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     assert not names & {"db", "Session", "Transaction", "Account", "Email", "email", "address"}

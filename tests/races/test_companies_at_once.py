@@ -20,23 +20,13 @@ from sqlalchemy import event, select
 
 from idp.accounts.identity import read_address
 from idp.accounts.lifecycle import create_account
-from idp.companies import (
-    CompanyRefused,
-    add_member,
-    administrators,
-    create_company,
-    name_break_glass,
-    owns_domain,
-    policy_of_company,
-    policy_of_domain,
-    remove_member,
-    require_sso,
-    set_role,
-)
+from idp.companies import CompanyRefused, create_company, owns_domain
+from idp.company_policy import policy_of_company, policy_of_domain, require_sso
 from idp.config import Config
 from idp.database import Database
 from idp.domain_proof import claim
 from idp.enforcement import own_door
+from idp.members import add_member, administrators, name_break_glass, remove_member, set_role
 from idp.models import CompanyDomain, Connection, Member
 from tests.backends import running_postgres
 
