@@ -70,6 +70,10 @@ class Config(BaseModel):
         None,
         description="The relying parties. Default: `clients.yaml` in the working folder, else the shipped examples.",
     )
+    providers: Path | None = Field(
+        None,
+        description="The social providers. Default: `providers.yaml` in the working folder, else none.",
+    )
     database_url: str = Field(
         "",
         description="SQL database, e.g. `postgresql+psycopg://user:password@host/idp`. Empty: embedded SQLite in IDP_DATA.",
@@ -307,7 +311,7 @@ def _say(where: tuple[int | str, ...], kind: str, message: str) -> str:
 
 
 def read_references() -> dict[str, str]:
-    """What ``${NAME}`` in clients.yaml may refer to: the environment without our own settings."""
+    """What ``${NAME}`` in clients.yaml and providers.yaml may refer to: the environment without our own settings."""
     return {name: value for name, value in os.environ.items() if not name.startswith("IDP_")}
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # the heavy ones are imported when they are built
     from idp.clients import Clients
     from idp.connections import Connections
     from idp.database import Database
+    from idp.doors.provider_documents import ProviderDocuments
+    from idp.doors.providers import Registered
     from idp.fetch import Fetcher
     from idp.key_ring import KeyRing
     from idp.languages import Languages
@@ -52,6 +54,9 @@ class Parts:
     sealer: Sealer  # of mail
     connections: Connections
     responses: Turns  # by connection
+    providers: Mapping[str, Registered]  # social ones, by key, in the order of their file
+    provider_documents: ProviderDocuments
+    provider_turns: Turns  # by key
     provider: Provider
     authorization: Authorization
     endpoints: Endpoints
@@ -76,6 +81,12 @@ def clients_path(config: Config) -> Path:
     return here if here.exists() else Path(__file__).parent / "clients.yaml"
 
 
+def providers_path(config: Config) -> Path | None:
+    """Where the social providers stand: as configured, else in the working folder; None when there are none."""
+    here = Path("providers.yaml")
+    return config.providers or (here if here.exists() else None)
+
+
 def build(
     config: Config,
     references: Mapping[str, str],
@@ -86,7 +97,7 @@ def build(
 ) -> Parts:
     """Build everything that a provider process needs.
 
-    ``references`` resolves ``${NAME}`` in clients.yaml; ``redis_url`` is the embedded server's address when this process
+    ``references`` resolves ``${NAME}`` in clients.yaml and providers.yaml; ``redis_url`` is the embedded server's address when this process
     was told it by the one that owns the server.
     """
     from idp.accounts.passwords import PasswordHasher
@@ -95,6 +106,7 @@ def build(
     from idp.connections import Connections
     from idp.cookies import SESSION, find_in
     from idp.database import Database
+    from idp.doors.provider_documents import ProviderDocuments
     from idp.fetch import Fetcher
     from idp.key_ring import KeyRing
     from idp.languages import Languages
@@ -136,6 +148,9 @@ def build(
         sealer=Sealer(keys.derive("mail"), random),
         connections=Connections(config.issuer, Sealer(keys.derive("connections"), random)),
         responses=Turns(EXAMINED_AT_ONCE, most=max(EXAMINED_AT_ONCE, config.threads // 2)),
+        providers=_read_providers(config, references),
+        provider_documents=ProviderDocuments(outgoing),
+        provider_turns=Turns(max(1, config.threads // 4), most=max(1, config.threads // 4)),
         provider=provider,
         authorization=authorization,
         endpoints=machine_endpoints(
@@ -149,3 +164,13 @@ def build(
             authorize=authorization.answer,
         ),
     )
+
+
+def _read_providers(config: Config, references: Mapping[str, str]) -> Mapping[str, Registered]:
+    path = providers_path(config)
+    if path is None:
+        return {}
+    from idp.doors.provider_entries import read_providers
+
+    reading = read_providers(path, references, loopback=config.on_loopback, allowed=config.allowed_networks)
+    return reading.take()
