@@ -6,7 +6,8 @@ from sqlalchemy import select
 
 from idp.companies import create_company
 from idp.dns_lookup import TxtAnswer
-from idp.domain_proof import Proof, claim, note
+from idp.domain_evidence import Proof
+from idp.domain_proof import claim, note
 from idp.fetch import FetchError
 from idp.members import add_member
 from idp.models import AuditEvent, Company, Connection, OutboxMail, Revocation

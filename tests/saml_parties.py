@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from idp.companies import create_company
 from idp.connections import NAME_ID_EMAIL, Connections, Description, SamlConnection, SpKey
 from idp.database import Database
-from idp.doors.saml_response import SentRequest
+from idp.doors.saml_checks import SentRequest
 from idp.members import add_member
 from idp.models import Company, CompanyDomain, Connection
 from tests.fakes.company_idp import CompanyIdp, key_pair

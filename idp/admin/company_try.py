@@ -18,9 +18,9 @@ from idp.company_policy import policy_of_company
 from idp.connections import SamlConnection
 from idp.doors import saml_requests
 from idp.doors.saml import authn_request
+from idp.doors.saml_checks import SentRequest
 from idp.doors.saml_menus import menu_for
 from idp.doors.saml_requests import Answered
-from idp.doors.saml_response import SentRequest
 from idp.doors.to_company import send_from_page
 from idp.errors import PageError
 from idp.parts import parts

@@ -24,7 +24,8 @@ from idp.connections import SamlConnection
 from idp.database import Database
 from idp.doors.company_identity import identify
 from idp.doors.saml_assertion import Assertion
-from idp.doors.saml_response import OLDEST, Check, SentRequest, examine
+from idp.doors.saml_checks import OLDEST, Check, SentRequest
+from idp.doors.saml_response import examine
 from idp.errors import IdpError
 from idp.login.arrival import Arrival
 from idp.login.company_account import Proved, decision_about, settle

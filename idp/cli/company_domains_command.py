@@ -134,7 +134,8 @@ def release(company: str, domain: str) -> None:
 
 
 def _row(claimed: CompanyDomain) -> dict[str, Any]:
-    from idp.domain_proof import FILE, record_of
+    from idp.domain_evidence import FILE
+    from idp.domain_proof import record_of
 
     names = (
         "domain",

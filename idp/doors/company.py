@@ -25,8 +25,9 @@ from idp.doors import saml_requests
 from idp.doors.company_identity import identify
 from idp.doors.saml import authn_request, sp_metadata
 from idp.doors.saml_assertion import Assertion
+from idp.doors.saml_checks import Check, SentRequest
 from idp.doors.saml_requests import Answered, Trip
-from idp.doors.saml_response import Check, Examination, SentRequest, examine
+from idp.doors.saml_response import Examination, examine
 from idp.doors.to_company import send, send_from_page
 from idp.errors import IdpError, PageError
 from idp.login.arrival import Arrival

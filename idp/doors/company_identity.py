@@ -12,7 +12,7 @@ from idp.accounts.identity import ONE_FACTOR, Address, Identity, read_address
 from idp.attempts import mask_email
 from idp.connections import NAME_ID_EMAIL, NAME_ID_UNSPECIFIED, SamlConnection
 from idp.doors.saml_assertion import Assertion
-from idp.doors.saml_response import Check, Looked
+from idp.doors.saml_checks import Check, Looked
 
 LONGEST_NAME_ID = 256  # SAML core section 8.3.7
 LONGEST_FORMAT = 200  # characters; those that SAML names have at most 64

@@ -19,8 +19,8 @@ from idp.accounts.sessions import end_sessions, queue_logout_notices, sessions_o
 from idp.attempts import Step
 from idp.connections import SamlConnection
 from idp.doors.saml import logout_request, logout_response
+from idp.doors.saml_checks import Check
 from idp.doors.saml_logout import LogoutRequest, LogoutResponse, read_logout
-from idp.doors.saml_response import Check
 from idp.doors.to_company import send, send_from_page
 from idp.errors import PageError
 from idp.parts import parts

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
 from idp.doors.saml_assertion import read_instant
+from idp.doors.saml_checks import Check
 from idp.doors.saml_document import DS, SAML, SAMLP, SamlRefused, children, local, shown, text_of
-from idp.doors.saml_response import Check
 from idp.doors.saml_signature import VerifiedBytes, verify_enveloped, verify_query
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from idp.doors.saml_response import SentRequest
+from idp.doors.saml_checks import SentRequest
 from idp.login.arrival import Arrival, read_arrival
 from idp.redis_store import RedisStore, token_hash
 

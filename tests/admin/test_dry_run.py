@@ -9,7 +9,7 @@ import pytest
 from idp.accounts.identity import read_address
 from idp.accounts.lifecycle import create_account, find_account, suspend
 from idp.admin.dry_run import Report, as_if_sent, dry_run, masked
-from idp.doors.saml_response import Check
+from idp.doors.saml_checks import Check
 from idp.members import add_member
 from idp.parts import Parts
 from tests.company_walker import sign_in

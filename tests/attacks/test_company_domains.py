@@ -10,18 +10,8 @@ from sqlalchemy import select
 from idp.companies import COOLING_OFF, CompanyRefused, owns_domain
 from idp.company_policy import policy_of_domain
 from idp.dns_lookup import Lookup, txt_lookup
-from idp.domain_proof import (
-    CODE_LIFETIME,
-    DAY,
-    LOST_AFTER,
-    Proof,
-    check,
-    check_due,
-    claim,
-    read_domain,
-    record_of,
-    release,
-)
+from idp.domain_evidence import Proof
+from idp.domain_proof import CODE_LIFETIME, DAY, LOST_AFTER, check, check_due, claim, read_domain, record_of, release
 from idp.models import CompanyDomain
 from idp.parts import Parts
 from tests.company_records import add_company, nothing_there, prove

@@ -12,7 +12,8 @@ import pytest
 from idp.accounts.identity import Identity
 from idp.connections import NAME_ID_EMAIL, NAME_ID_PERSISTENT, NAME_ID_UNSPECIFIED, SamlConnection
 from idp.doors.company_identity import identify
-from idp.doors.saml_response import Check, examine
+from idp.doors.saml_checks import Check
+from idp.doors.saml_response import examine
 from tests.fakes.company_idp import PASSWORD, CompanyIdp
 from tests.saml_parties import answer_for, connection_to, only_request, sent_request
 

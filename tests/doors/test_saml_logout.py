@@ -13,8 +13,8 @@ import pytest
 from lxml import etree
 
 from idp.connections import NAME_ID_EMAIL, NAME_ID_PERSISTENT, NAME_ID_UNSPECIFIED, SamlConnection
+from idp.doors.saml_checks import Check
 from idp.doors.saml_logout import LIFETIME, MOST_SESSIONS, SKEW, LogoutRequest, LogoutResponse, read_logout
-from idp.doors.saml_response import Check
 from tests.fakes.company_idp import SAML, SAMLP, SUCCESS, CompanyIdp
 from tests.saml_parties import connection_to
 

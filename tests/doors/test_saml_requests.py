@@ -9,8 +9,8 @@ import pytest
 from idp.accounts.identity import Identity
 from idp.accounts.sessions import CompanySession
 from idp.doors import saml_requests
+from idp.doors.saml_checks import SentRequest
 from idp.doors.saml_requests import Answered, Trip
-from idp.doors.saml_response import SentRequest
 from idp.errors import Unavailable
 from idp.login.arrival import Arrival, read_arrival
 from idp.parts import Parts

@@ -15,7 +15,8 @@ from lxml import etree
 
 from idp.connections import SamlConnection
 from idp.doors.company_identity import identify
-from idp.doors.saml_response import Check, Examination, SentRequest, examine
+from idp.doors.saml_checks import Check, SentRequest
+from idp.doors.saml_response import Examination, examine
 from idp.reasons import REASONS
 from tests.fakes.company_idp import SAML, SAMLP, CompanyIdp, certificate_for, key_pair, pem
 from tests.fakes.product_shapes import SHAPES, shaped, shaped_answer

@@ -40,7 +40,8 @@ import json, secrets, sys
 from idp.companies import CompanyRefused
 from idp.config import Config
 from idp.database import Database
-from idp.domain_proof import Proof, note
+from idp.domain_evidence import Proof
+from idp.domain_proof import note
 from idp.sealing import Sealer
 database = Database(Config.model_validate_json(sys.argv[1]))
 database.ping()
