@@ -18,8 +18,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session as Transaction
 
 from idp import grants
+from idp.accounts.identity import canonical_email
 from idp.clients import Clients
 from idp.config import Config
+from idp.identity_provider import NAME_ID_EMAIL
 from idp.models import Account, LogoutNotice
 from idp.outbox import queue_logout
 from idp.redis_store import Batch, RedisStore, token_hash
@@ -186,6 +188,7 @@ def sessions_of_company(
 ) -> list[Session]:
     """All live sessions that a logout request of a connection's identity provider names (SAML 2.0 core 3.7.1, 3.7.3.1).
 
+    An e-mail NameID may be spelled with other capitals than when it was asserted; any other counts to the letter.
     ``name_id_format`` None fits every format: some identity providers leave it out. Without ``session_indexes`` all sessions
     of the NameID are meant; with them only those that were opened under one of them.
     """
@@ -194,6 +197,7 @@ def sessions_of_company(
         for session in _listed(store, _company_list(connection, name_id), now)
         if session.company is not None
         and name_id_format in (None, session.company.name_id_format)
+        and (name_id == session.company.name_id or session.company.name_id_format == NAME_ID_EMAIL)
         and (not session_indexes or session.company.session_index in session_indexes)
     ]
 
@@ -261,7 +265,15 @@ def _list(account_id: str) -> str:
 
 
 def _company_list(connection: str, name_id: str) -> str:
-    return f"company-sessions:{{{token_hash(f'{connection} {name_id}')}}}"
+    return f"company-sessions:{{{token_hash(f'{connection} {_one_spelling(name_id)}')}}}"
+
+
+def _one_spelling(name_id: str) -> str:
+    """An e-mail address in its canonical form: identity providers change its capitals between sign-in and logout."""
+    try:
+        return canonical_email(name_id)
+    except ValueError:
+        return name_id
 
 
 def _lists(session: Session) -> list[str]:

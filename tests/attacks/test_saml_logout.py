@@ -171,11 +171,23 @@ def test_sa_29_a_request_that_names_nobody_here_ends_nothing_and_is_answered_ali
         {"name_id": "bob@acme.example"},
         {"session_index": "_s9"},
         {"name_id_format": NAME_ID_PERSISTENT},
-        {"name_id": "ALICE@acme.example"},
     ):
         answer = acme.sends(walker, acme.request(parts.clock(), **changes))
         assert message_in(answer.location, "SAMLResponse")[0].find(f".//{{{SAMLP}}}StatusCode").get("Value") == SUCCESS  # type: ignore[union-attr] # it is there  # fmt: skip
         assert is_alive(parts, cookie)
+
+
+def test_an_address_in_other_capitals_names_the_same_person_and_any_other_name_counts_to_the_letter(
+    walker: Walker, parts: Parts, acme: Company, alice: str
+) -> None:
+    _, by_address = session_of(parts, acme, alice)
+    opaque = CompanySession(acme.connection.id, "a1b2@acme.example", NAME_ID_PERSISTENT, "_s2")
+    _, by_name = open_for(parts, alice, company=opaque)
+    acme.sends(walker, acme.request(parts.clock(), name_id="ALICE@Acme.example", session_index=""))
+    request = {"name_id": "A1B2@acme.example", "name_id_format": NAME_ID_PERSISTENT, "session_index": ""}
+    acme.sends(walker, acme.request(parts.clock(), **request))
+    assert not is_alive(parts, by_address)
+    assert is_alive(parts, by_name)
 
 
 def test_sa_29_another_company_cannot_end_a_session(walker: Walker, parts: Parts, acme: Company, alice: str) -> None:
