@@ -1,4 +1,4 @@
-"""``clients.yaml`` as nodes that know their place, so that a problem has a line and an edit keeps every comment."""
+"""``clients.yaml`` and ``providers.yaml`` as nodes that know their place, so that a problem has a line and an edit keeps every comment."""
 
 from __future__ import annotations
 
@@ -45,15 +45,16 @@ class Node:
         return self.value
 
 
-def parse(text: str) -> Node:
+def parse(text: str, first: str = "clients") -> Node:
     """The file as nodes. Only true, false, null and whole numbers are more than text, and only without quotes.
 
     Keys may not repeat; anchors, aliases, tags and a second document are refused: what is written is what holds.
 
+    :param first: the key with which such a file begins.
     :raises Refused: with the line.
     """
     try:
-        return _Events(text).document()
+        return _Events(text, first).document()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         says = getattr(error, "problem", None) or "it cannot be read"
@@ -64,13 +65,14 @@ def parse(text: str) -> Node:
 
 
 class _Events:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, first: str) -> None:
         self._loader = yaml.CSafeLoader(text)
+        self._first = first
 
     def document(self) -> Node:
         self._next()  # the start of the stream
         if self._loader.check_event(yaml.StreamEndEvent):
-            raise Refused(1, "the file is empty", "begin with `clients:`")
+            raise Refused(1, "the file is empty", f"begin with `{self._first}:`")
         self._next()  # the start of the document
         root = self._node(0)
         self._next()  # its end

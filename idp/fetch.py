@@ -64,6 +64,15 @@ class Target:
     path: str
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What came back: redirects and errors are answers too. Of its headers only the type of the body is of interest."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
 def check_url(url: str, *, loopback: bool, allowed: Sequence[Network] = ()) -> Target:
     """Check a URL before it is stored and before it is called; names are only resolved when it is called.
 
@@ -116,6 +125,13 @@ class Fetcher:
         self._resolver = resolver
         self._tls = tls or ssl.create_default_context()
 
+    def check(self, url: str) -> None:
+        """Whether a URL may be called, so far as that can be told before its name is resolved.
+
+        :raises FetchError: ``outgoing_refused``.
+        """
+        check_url(url, loopback=self._loopback, allowed=self._allowed)
+
     def post(self, url: str, form: Mapping[str, str], seconds: float = TOTAL_SECONDS) -> int:
         """POST a form. Returns the HTTP status, also of a redirect or an error; the answer's body is not read.
 
@@ -123,34 +139,44 @@ class Fetcher:
         """
         body = urlencode(form).encode()
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "*/*"}
-        status, _ = self._call("POST", url, body, headers, limit=0, seconds=seconds)
-        return status
+        return self._call("POST", url, body, headers, limit=0, seconds=seconds).status
 
     def get(self, url: str, limit: int, seconds: float = TOTAL_SECONDS) -> tuple[int, bytes]:
         """GET what is there: the HTTP status, also of a redirect or an error, and the body's first ``limit`` bytes.
 
         :raises FetchError: refused, or no answer in time.
         """
-        return self._call("GET", url, None, {"Accept": "*/*"}, limit=limit, seconds=seconds)
+        answer = self._call("GET", url, None, {"Accept": "*/*"}, limit=limit, seconds=seconds)
+        return answer.status, answer.body
+
+    def send(
+        self, method: str, url: str, headers: dict[str, str], body: bytes | None, *, limit: int, seconds: float
+    ) -> Answer:
+        """One request as a client library has made it (requests_transport.py), answered with at most ``limit`` bytes.
+
+        :raises FetchError: refused, no answer in time, or too long.
+        """
+        answer = self._call(method, url, body, headers, limit=limit + 1, seconds=seconds)
+        if len(answer.body) > limit:
+            raise FetchError("outgoing_failed", detail=f"longer than {limit} bytes")
+        return answer
 
     def get_json(self, url: str, limit: int = 64 * 1024, seconds: float = TOTAL_SECONDS) -> Any:
         """GET a JSON document of at most ``limit`` bytes.
 
         :raises FetchError: refused, no answer in time, a status other than 200, too long, or not JSON.
         """
-        status, body = self._call("GET", url, None, {"Accept": "application/json"}, limit=limit + 1, seconds=seconds)
-        if status != 200:
-            raise FetchError("outgoing_failed", detail=f"status {status}")
-        if len(body) > limit:
-            raise FetchError("outgoing_failed", detail=f"longer than {limit} bytes")
+        answer = self.send("GET", url, {"Accept": "application/json"}, None, limit=limit, seconds=seconds)
+        if answer.status != 200:
+            raise FetchError("outgoing_failed", detail=f"status {answer.status}")
         try:
-            return json.loads(body)
+            return json.loads(answer.body)
         except (ValueError, RecursionError):
             raise FetchError("outgoing_failed", detail="not JSON") from None
 
     def _call(
         self, method: str, url: str, body: bytes | None, headers: dict[str, str], *, limit: int, seconds: float
-    ) -> tuple[int, bytes]:
+    ) -> Answer:
         target = check_url(url, loopback=self._loopback, allowed=self._allowed)
         ends = time.monotonic() + seconds
         addresses = self._resolve(target, seconds)
@@ -171,7 +197,7 @@ class Fetcher:
             connection.close()
         if connection.was_cut:  # a cut body reads like one that has ended
             raise FetchError("outgoing_failed", detail="the deadline passed")
-        return response.status, content
+        return Answer(response.status, response.getheader("Content-Type") or "", content)
 
     def _resolve(self, target: Target, seconds: float) -> list[str]:
         """The addresses to try. One that is forbidden forbids all: an honest name has none beside its public ones."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Owner = Literal["person", "product", "company", "operator", "us"]
+Owner = Literal["person", "product", "company", "provider", "operator", "us"]
 
 OWNERS: dict[Owner, str] = {
     "person": "the person who signs in",
     "product": "the developers of the product",
     "company": "the company's IT, who run its identity provider",
+    "provider": "the social provider",
     "operator": "the operator of this provider",
     "us": "whoever writes this program",
 }
@@ -764,6 +765,87 @@ _TABLE = (
         "company_domain_foreign",
         "company",
         "The address is of a domain that the company of this connection has not proved. A company speaks for its own domains only.",
+    ),
+    # A social provider's answer
+    Reason(
+        "social_cancelled",
+        "person",
+        "The person pressed Cancel at the provider, or did not let it tell us who they are.",
+    ),
+    Reason(
+        "social_login_required",
+        "person",
+        "The provider was asked to show nothing (prompt=none), but nobody is signed in there, or it must ask something first. Ordinary.",
+    ),
+    Reason(
+        "social_code_over",
+        "person",
+        "The provider no longer takes the code: it was used (the Back button), is too old, or its sign-in ended there.",
+    ),
+    Reason(
+        "social_not_fresh",
+        "person",
+        "The product asked for a new sign-in, but the provider's auth_time is from before: it knew the person still and did not ask.",
+    ),
+    Reason(
+        "social_tenant_forbidden",
+        "person",
+        "The Microsoft account is of another tenant than the entry allows (tenant in providers.yaml).",
+    ),
+    Reason(
+        "social_unavailable",
+        "provider",
+        "The provider does not answer in time, says that it cannot now, or answers with a status of 500 or more, or 429.",
+    ),
+    Reason(
+        "social_error_unknown",
+        "provider",
+        "The provider answers with an error code of its own that says nothing to us; the step names it.",
+    ),
+    Reason(
+        "social_answer_wrong",
+        "provider",
+        "An answer of the provider is not what its protocol says: HTML, a redirect, not JSON, or something is missing; the step says what.",
+    ),
+    Reason(
+        "social_id_token_wrong",
+        "provider",
+        "There is no ID token, it is not a JWT, or at_hash is of another access token.",
+    ),
+    Reason(
+        "social_signature_wrong",
+        "provider",
+        "No key that the provider publishes has signed the ID token, or its alg is none that we accept (never none, never HS256).",
+    ),
+    Reason(
+        "social_issuer_wrong",
+        "provider",
+        "The answer or its ID token names another issuer than the provider to which the person was sent: perhaps a mix-up attack (RFC 9207).",
+    ),
+    Reason(
+        "social_audience_wrong",
+        "provider",
+        "The ID token was made for another client (aud, azp).",
+    ),
+    Reason(
+        "social_nonce_wrong",
+        "provider",
+        "The ID token was made for another request (nonce).",
+    ),
+    Reason(
+        "social_time_wrong",
+        "provider",
+        "The ID token is over or not valid yet (exp, iat, nbf): one of the two clocks is wrong by more than two minutes.",
+    ),
+    Reason(
+        "social_userinfo_other",
+        "provider",
+        "The userinfo endpoint tells of another person than the ID token (sub).",
+    ),
+    Reason(
+        "social_misconfigured",
+        "operator",
+        "The provider does not take our registration (client_id, client secret, redirect URI, scopes), or our rules forbid its address: see docs/operators/social.md.",
     ),
     # Ourselves and what we stand on
     Reason("redis_down", "operator", "Redis does not answer within two seconds, refuses writes, or is out of memory."),

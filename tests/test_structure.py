@@ -41,7 +41,8 @@ HOMES = {
     "argon2": ("idp.accounts.passwords",),
     "yaml": ("idp.clients_file",),
     "smtplib": ("idp.mail",),
-    "requests": ("idp.fetch",),
+    "requests": ("idp.requests_transport", "idp.doors.oauth"),
+    "authlib": ("idp.doors.oauth",),
     "urllib3": ("idp.fetch",),
     "http.client": ("idp.fetch",),
     "urllib.request": ("idp.fetch",),
@@ -70,7 +71,7 @@ MAKERS = {
     "VerifiedBytes": ("idp.doors.saml_signature",),
     "ReadAssertion": ("idp.doors.saml_assertion",),
     "Assertion": ("idp.doors.saml_assertion",),
-    "Identity": ("idp.doors.company_identity", "idp.doors.password", "idp.login.arrival"),
+    "Identity": ("idp.doors.company_identity", "idp.doors.oauth", "idp.doors.password", "idp.login.arrival"),
 }
 # What reads an assertion or names a person never sees the message itself, nor changes what was read.
 BLIND = {
