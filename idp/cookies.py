@@ -20,6 +20,8 @@ DEVICE = "device"  # a browser in which this person has signed in before
 ACCOUNT = "account"  # the sealed address of who asked to be kept signed in
 LANGUAGE = "language"  # what was chosen with the language switch
 MAILED_LINK = "mailed_link"  # the secret of a mailed link that was just opened, so that it leaves the URL
+LAST_DOOR = "last_door"  # the social provider by which somebody signed in here last
+POSTER = "poster"  # comes along when a social provider posts its answer from its own site; good for nothing else
 
 YEAR = 365 * 86400
 
@@ -30,7 +32,10 @@ _SHAPES = {
     ACCOUNT: re.compile(r"[A-Za-z0-9_-]{40,800}"),
     LANGUAGE: re.compile(r"[a-z]{2,3}"),
     MAILED_LINK: re.compile(r"[A-Za-z0-9_-]{43}"),
+    LAST_DOOR: re.compile(r"[a-z][a-z0-9-]{0,31}"),
+    POSTER: re.compile(r"[A-Za-z0-9_-]{43}"),
 }
+_CROSS_SITE = {POSTER}
 
 
 def cookie_name(kind: str, *, secure: bool) -> str:
@@ -83,7 +88,9 @@ def deliver(response: Response) -> Response:
 
 def _line(kind: str, value: str, max_age: int | None) -> str:
     secure = parts().config.secure
-    line = f"{cookie_name(kind, secure=secure)}={value}; Path=/; HttpOnly; SameSite=Lax"
+    # SameSite=None is only for Secure cookies; on loopback the ports are one site, where Lax is sent too.
+    same_site = "None" if secure and kind in _CROSS_SITE else "Lax"
+    line = f"{cookie_name(kind, secure=secure)}={value}; Path=/; HttpOnly; SameSite={same_site}"
     if max_age is not None:
         line += f"; Max-Age={max_age}"
     return line + "; Secure" if secure else line

@@ -1,7 +1,7 @@
-"""The remembered account: whoever asked to be kept signed in finds the address filled in when they must sign in again.
+"""What a browser remembers of who signs in here, until they sign out. A companion of the pages that begin and end a session.
 
-A companion of the pages that begin and end a session. The address travels sealed in a cookie of its own, and is forgotten
-when the person signs out.
+The account: whoever asked to be kept signed in finds the address filled in when they must sign in again; it travels sealed in
+a cookie of its own. The door: whoever came from a social provider is asked for there first the next time.
 """
 
 from __future__ import annotations
@@ -31,10 +31,27 @@ def remembered() -> str:
         return ""
 
 
+def note_door(response: Response, door: str) -> None:
+    """Let this browser remember by which social provider somebody has just signed in, and forget it after any other door."""
+    if door in parts().providers:
+        cookies.put(response, cookies.LAST_DOOR, door, max_age=cookies.YEAR)
+    elif cookies.find(cookies.LAST_DOOR):
+        cookies.remove(response, cookies.LAST_DOOR)
+
+
+def last_door() -> str:
+    """The key of the social provider by which somebody signed in here last, if there is still such a door; else ""."""
+    providers = parts().providers
+    door = cookies.find(cookies.LAST_DOOR) if providers else None
+    return door if door is not None and door in providers else ""
+
+
 def forget(response: Response) -> None:
-    """Let this browser forget both the session and whose it was."""
+    """Let this browser forget the session, whose it was, and by which door they came."""
     cookies.remove(response, cookies.SESSION)
     cookies.remove(response, cookies.ACCOUNT)
+    if cookies.find(cookies.LAST_DOOR):
+        cookies.remove(response, cookies.LAST_DOOR)
 
 
 _TO_COOKIE = str.maketrans("+/", "-_")

@@ -21,6 +21,7 @@ class Asked:
     company: str = (
         ""  # the connection whose identity provider may know the person without asking (hinted or remembered)
     )
+    provider: str = ""  # the social provider that may: the one by which somebody signed in at this browser last
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Progress:
 
     session: str = ""  # key of the session that was opened for this request
     consent: str = ""  # what the person has answered for this request: allowed, denied, or not asked yet
-    company_asked: bool = False  # the company's identity provider was asked silently, whatever it said
+    door_asked: bool = False  # a company's identity provider or a social one was asked silently, whatever it said
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,13 @@ class AskCompany:
     """Ask a company's identity provider without showing anything (IsPassive, SAML 2.0 core 3.4.1)."""
 
     connection: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskProvider:
+    """Ask a social provider without showing anything (its prompt=none)."""
+
+    provider: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +81,18 @@ class Refuse:
     reason: str
 
 
-Step = AskLogin | AskCompany | AskConsent | Issue | Refuse
+Step = AskLogin | AskCompany | AskProvider | AskConsent | Issue | Refuse
 
 
 def next_step(asked: Asked, holder: Holder | None, progress: Progress, now: float) -> Step:
     """Decide the next step of an authorization request at ``now`` (seconds since 1970)."""
     silent = "none" in asked.prompt
-    if silent and holder is None and asked.company and not progress.company_asked:
-        return AskCompany(asked.company)
+    if silent and holder is None and not progress.door_asked:
+        if asked.company:
+            return AskCompany(asked.company)
+        # Silently it does not say when the person proved who they are, so none that must be recent can come of it.
+        if asked.provider and asked.max_age is None:
+            return AskProvider(asked.provider)
     if holder is None or _must_sign_in_anew(asked, holder, progress, now):
         return Refuse("login_required", "login_required") if silent else AskLogin()
     if not holder.is_the_hinted:

@@ -39,15 +39,18 @@ class Pending:
     max_age: int | None = None  # seconds
     acr_values: tuple[str, ...] = ()  # the strengths of sign-in that it would like
     silent: bool = False  # nobody may be asked anything (prompt=none)
-    failed: str = ""  # why the company's door led nowhere: its connection, and a code of the reasons table
+    failed: str = (
+        ""  # why a door led nowhere: the company's connection, or social:<key>, and a code of the reasons table
+    )
     arrival: str = ""  # who has come through a company's door and must still prove the old account (login/arrival.py)
     newcomer: str = ""  # who has come through a social door and has no account that it opens yet (login/arrival.py)
     proving: bool = (
         False  # that person goes through another door now, to prove the account that the newcomer is to open
     )
     asked_silently: bool = (
-        False  # the social provider of this browser was asked without showing anything, whatever it said
+        False  # the social provider of this browser was asked without showing anything, whatever it said; or may not be
     )
+    hint: str = ""  # the address that the product named or the person typed: what other sites may be told
 
 
 def park(
@@ -69,6 +72,8 @@ def park(
     max_age: int | None = None,
     acr_values: tuple[str, ...] = (),
     silent: bool = False,
+    asked_silently: bool = False,
+    hint: str = "",
 ) -> str:
     """Park a request for the browser whose cookie is ``browser``; return its handle. One round trip."""
     handle = base64.urlsafe_b64encode(random(18)).decode()
@@ -90,6 +95,8 @@ def park(
         "max_age": "" if max_age is None else max_age,
         "acr_values": " ".join(acr_values),
         "silent": int(silent),
+        "asked_silently": "yes" if asked_silently else "",
+        "hint": hint,
     }
     flat = [part for pair in fields.items() for part in pair]
     store.call("idp_pending_park", _key(handle), expires, *flat)
@@ -98,7 +105,7 @@ def park(
 
 def find(store: RedisStore, handle: str, browser: str, now: float, **notes: str) -> Pending:
     """Find the pending login and, in the same round trip, note ``email``, ``keep``, ``session``, ``asked``, ``consent``, ``failed``,
-    ``arrival``, ``newcomer``, ``proving`` or ``asked_silently``.
+    ``arrival``, ``newcomer``, ``proving``, ``asked_silently`` or ``hint``.
 
     :raises PageError: it is unknown or over (``pending_unknown``), or it began in another browser
         (``pending_foreign_browser``).
@@ -149,4 +156,5 @@ def _pending(handle: str, answer: list[object]) -> Pending:
         newcomer=fields.get("newcomer", ""),
         proving=fields.get("proving") == "yes",
         asked_silently=fields.get("asked_silently") == "yes",
+        hint=fields.get("hint", ""),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from idp import throttle
 from idp.accounts.identity import read_address
+from idp.accounts.remembered import last_door
 from idp.company_policy import policy_of_company, policy_of_domain
 from idp.login.routing import ClientFacts, Route, ToConnection, route
 from idp.models import Connection
@@ -57,3 +58,10 @@ def silent_connection(*, connection: str, domain: str, email: str) -> str:
         return ""
     way = door_of_domain(known) if known else None
     return way.id if isinstance(way, ToConnection) else ""
+
+
+def silent_provider() -> str:
+    """The social provider that may know who is at the browser: by it somebody signed in here last; "" where there is none, or
+    it always shows something."""
+    key = last_door()
+    return key if key and parts().providers[key].provider.silent is not None else ""

@@ -72,9 +72,16 @@ class Authorization:
         return Answer(303, [("Location", location), *REDIRECT_HEADERS], b"")
 
     def decide(
-        self, checked: CheckedRequest, session: Session | None, progress: Progress, now: float, *, company: str = ""
+        self,
+        checked: CheckedRequest,
+        session: Session | None,
+        progress: Progress,
+        now: float,
+        *,
+        company: str = "",
+        provider: str = "",
     ) -> NextStep:
-        """Put the facts before ``next_step``. ``company``: see there."""
+        """Put the facts before ``next_step``. ``company``, ``provider``: see there."""
         asked = Asked(
             client_id=checked.client.client_id,
             scopes=checked.scopes,
@@ -83,6 +90,7 @@ class Authorization:
             essential_acr=checked.essential_acr,
             needs_consent=not checked.client.first_party,
             company=company,
+            provider=provider,
         )
         if session is None:
             return next_step(asked, None, progress, now)

@@ -14,9 +14,9 @@ from idp.attempts import Step
 from idp.errors import PageError
 from idp.login import pending as pendings
 from idp.login.journey import park
-from idp.login.next_step import AskCompany, AskConsent, AskLogin, Issue, Progress, Refuse
+from idp.login.next_step import AskCompany, AskConsent, AskLogin, AskProvider, Issue, Progress, Refuse
 from idp.login.pending import Pending
-from idp.login.which_door import silent_connection
+from idp.login.which_door import silent_connection, silent_provider
 from idp.oidc.error_responses import DESCRIPTIONS, refuse, send
 from idp.oidc.posted import come_back_by_get, posted_or_query
 from idp.oidc.request_checks import CheckedRequest, RequestRefused, check_request
@@ -70,11 +70,18 @@ def _proceed(checked: CheckedRequest, raw: str, pending: Pending | None) -> Resp
     now = here.clock()
     session = visitor()
     progress = _progress(pending, session)
-    company = _silent_connection(checked) if session is None and pending is None else ""
-    step = here.authorization.decide(checked, session, progress, now, company=company)
+    company = provider = ""
+    if "none" in checked.prompt and session is None and pending is None:
+        company = silent_connection(
+            connection=checked.idp_hint, domain=checked.domain_hint, email=checked.login_hint or remembered()
+        )
+        provider = "" if checked.idp_hint or checked.domain_hint else silent_provider()
+    step = here.authorization.decide(checked, session, progress, now, company=company, provider=provider)
     match step:
         case AskCompany(connection):
             return go("/login/company/start", p=_park(checked, raw, session), c=connection)
+        case AskProvider(provider):
+            return go(f"/login/social/{provider}", p=_park(checked, raw, session))
         case AskLogin() | AskConsent():
             handle = pending.handle if pending else _park(checked, raw, session)
             return go("/login" if isinstance(step, AskLogin) else "/consent", p=handle)
@@ -108,15 +115,7 @@ def _progress(pending: Pending | None, session: Session | None) -> Progress:
         return Progress()
     # A consent counts only for the session that was asked, not for whoever has signed in meanwhile.
     asked = session is not None and pending.asked == session.key
-    return Progress(pending.session, pending.consent if asked else "", company_asked=pending.silent)
-
-
-def _silent_connection(checked: CheckedRequest) -> str:
-    if "none" not in checked.prompt:
-        return ""
-    return silent_connection(
-        connection=checked.idp_hint, domain=checked.domain_hint, email=checked.login_hint or remembered()
-    )
+    return Progress(pending.session, pending.consent if asked else "", door_asked=pending.silent)
 
 
 def _park(checked: CheckedRequest, raw: str, session: Session | None) -> str:
@@ -136,6 +135,8 @@ def _park(checked: CheckedRequest, raw: str, session: Session | None) -> str:
         max_age=checked.max_age,
         acr_values=checked.essential_acr or checked.acr_values,
         silent="none" in checked.prompt,
+        asked_silently="select_account" in checked.prompt,  # it would choose by itself
+        hint=checked.login_hint,
     )
 
 
