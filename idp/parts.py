@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the heavy ones are imported when they are built
     from idp.connections import Connections
     from idp.database import Database
     from idp.doors.provider_documents import ProviderDocuments
+    from idp.doors.provider_entries import ProvidersReading
     from idp.doors.providers import Registered
     from idp.fetch import Fetcher
     from idp.key_ring import KeyRing
@@ -87,6 +88,18 @@ def providers_path(config: Config) -> Path | None:
     return config.providers or (here if here.exists() else None)
 
 
+def read_providers(config: Config, references: Mapping[str, str]) -> ProvidersReading | None:
+    """What the file of the social providers says; None when there is none."""
+    path = providers_path(config)
+    if path is None:
+        return None
+    from idp.doors import provider_entries
+
+    return provider_entries.read_providers(
+        path, references, loopback=config.on_loopback, allowed=config.allowed_networks
+    )
+
+
 def build(
     config: Config,
     references: Mapping[str, str],
@@ -148,7 +161,7 @@ def build(
         sealer=Sealer(keys.derive("mail"), random),
         connections=Connections(config.issuer, Sealer(keys.derive("connections"), random)),
         responses=Turns(EXAMINED_AT_ONCE, most=max(EXAMINED_AT_ONCE, config.threads // 2)),
-        providers=_read_providers(config, references),
+        providers=read.take() if (read := read_providers(config, references)) else {},
         provider_documents=ProviderDocuments(outgoing),
         provider_turns=Turns(max(1, config.threads // 4), most=max(1, config.threads // 4)),
         provider=provider,
@@ -164,13 +177,3 @@ def build(
             authorize=authorization.answer,
         ),
     )
-
-
-def _read_providers(config: Config, references: Mapping[str, str]) -> Mapping[str, Registered]:
-    path = providers_path(config)
-    if path is None:
-        return {}
-    from idp.doors.provider_entries import read_providers
-
-    reading = read_providers(path, references, loopback=config.on_loopback, allowed=config.allowed_networks)
-    return reading.take()

@@ -10,7 +10,7 @@ import click
 from idp.clients import read_file
 from idp.config import Config, read_config, read_references
 from idp.errors import OperatorError
-from idp.parts import clients_path
+from idp.parts import clients_path, read_providers
 
 
 @click.group("config")
@@ -20,11 +20,15 @@ def config_command() -> None:
 
 @config_command.command()
 def check() -> None:
-    """Check all settings and clients.yaml, connecting to nothing; list what is wrong. Exit code 1 when something is."""
+    """Check all settings, clients.yaml and providers.yaml, connecting to nothing; list what is wrong. Exit code 1 when something is."""
     config = read_config()
     reading = read_file(clients_path(config), read_references(), loopback=config.on_loopback)
-    if reading.errors:
-        raise OperatorError("\n".join(map(str, reading.errors)))
+    providers = read_providers(config, read_references())
+    errors = reading.errors + (providers.errors if providers is not None else [])
+    if errors:
+        raise OperatorError("\n".join(map(str, errors)))
+    for problem in providers.problems if providers is not None else ():
+        click.echo(str(problem))
     click.echo("The settings are right.")
 
 

@@ -45,6 +45,7 @@ def serve_command() -> None:
     host, port = config.address
     _must_be_free(host, port)
     clients = _read_clients(config)
+    _check_providers(config)
     embedded = _start_store(config)
     try:
         knows_keys = _prepare_database(config)
@@ -73,6 +74,14 @@ def _read_clients(config: Config) -> Any:
     from idp.parts import clients_path
 
     return Clients(clients_path(config), read_references(), loopback=config.on_loopback)
+
+
+def _check_providers(config: Config) -> None:
+    from idp.parts import read_providers
+
+    reading = read_providers(config, read_references())
+    if reading is not None:
+        reading.take()
 
 
 def _start_store(config: Config) -> EmbeddedServer | None:

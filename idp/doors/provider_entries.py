@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from idp.clients import Problem
 from idp.clients_file import Node, Refused, parse
 from idp.config import Network
@@ -29,6 +31,7 @@ from idp.errors import OperatorError
 from idp.fetch import FetchError, check_url
 
 LARGEST_FILE = 2**20
+_log = structlog.get_logger(__name__)
 _SEE = "see docs/operators/social.md"
 _KEY = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 _TAKEN = {"company", "mail", "password", "social"}  # what other doors and all of this one together are called
@@ -63,6 +66,8 @@ class ProvidersReading:
         """
         if self.errors:
             raise OperatorError("\n".join(map(str, self.errors)))
+        for warning in self.problems:
+            _log.warning("provider_left_out", problem=str(warning))
         return self.providers
 
 
