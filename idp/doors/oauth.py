@@ -410,7 +410,7 @@ def _verify(id_token: Any, provider: Provider, documents: ProviderDocuments, end
     except BadSignature as error:
         raise SocialError("social_id_token_wrong", detail=error.detail) from None
     alg, kid = jws.header.get("alg"), jws.header.get("kid")
-    if alg not in _ALGORITHMS or not (kid is None or isinstance(kid, str)):
+    if not isinstance(alg, str) or alg not in _ALGORITHMS or not (kid is None or isinstance(kid, str)):
         raise SocialError("social_signature_wrong", detail="alg is none that we accept, or kid is no text")
     with _problems("keys"):
         keys = documents.keys(provider, kid, ends)
