@@ -12,7 +12,7 @@ from idp import health, language_switch, security_headers
 from idp.accounts import profile
 from idp.admin import company_try
 from idp.attempts import Step
-from idp.doors import company, company_logout, password
+from idp.doors import company, company_logout, password, social
 from idp.errors import IdpError, PageError
 from idp.login import consent, link, start, switch
 from idp.machine import wsgi_request
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 PAGES = (
-    *(authorize, start, password, company, link, switch, company_logout, consent, logout, profile),
+    *(authorize, start, password, company, social, link, switch, company_logout, consent, logout, profile),
     *(company_try, language_switch, health),
 )
 

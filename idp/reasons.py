@@ -847,6 +847,27 @@ _TABLE = (
         "operator",
         "The provider does not take our registration (client_id, client secret, redirect URI, scopes), or our rules forbid its address: see docs/operators/social.md.",
     ),
+    # A social provider's answer, before anything in it is looked at
+    Reason(
+        "social_state_unknown",
+        "person",
+        "No trip to a provider waits for this state: it is older than 15 minutes, was answered already (the Back button, a second tab), or was never ours.",
+    ),
+    Reason(
+        "social_state_elsewhere",
+        "provider",
+        "The state belongs to a trip to another provider: perhaps a mix-up attack (RFC 9700 section 4.4).",
+    ),
+    Reason(
+        "social_parameter_repeated",
+        "provider",
+        "A parameter of the answer is given more than once (RFC 6749 section 3.1).",
+    ),
+    Reason(
+        "social_busy",
+        "provider",
+        "So many wait for this provider's answers that the next would take a thread from everybody else: it is slow.",
+    ),
     # Ourselves and what we stand on
     Reason("redis_down", "operator", "Redis does not answer within two seconds, refuses writes, or is out of memory."),
     Reason("sql_down", "operator", "The SQL database does not answer, or too many write at once."),

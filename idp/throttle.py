@@ -48,6 +48,11 @@ PROVIDER = Bucket("provider", 2000, 0.5)
 # or noise, and neither needs an answer each time.
 CLIENT = Bucket("client", 30, 2)
 
+# Mails that let whoever reads them prove an address: so many from one network, and to one mailbox, whoever asks.
+PROOF_MAILS = Bucket("proof-mails", 10, 120)
+PROOF_MAILS_AROUND = Bucket("proof-mails-around", 50, 30)
+PROOF_MAILS_TO = Bucket("proof-mails-to", 3, 900)
+
 # Companies' domains that one network may ask the way for: whoever sits there needs a few, a list of our customers needs
 # thousands. A domain counts once an hour, so that an office or a telephone company costs little.
 DOMAINS = Bucket("domains", 100, 10)
@@ -61,6 +66,10 @@ UNSOLICITED = Bucket("unsolicited", 3, 60)
 # Responses that one network brings for one identity provider and that sign nobody in: more than the largest office has
 # on a Monday morning when its identity provider begins by itself, and too few to keep a worker from other companies.
 RESPONSES = Bucket("responses", 100, 0.1)
+
+# Answers of social providers that one network brings and that name nobody. Each may cost a call to the provider, whose
+# patience with us is not endless; what signs somebody in costs nothing, however large the office.
+SOCIAL = Bucket("social", 60, 2)
 
 Tried = tuple[Bucket, str]
 
@@ -122,6 +131,23 @@ def take_domain(store: RedisStore, *, domain: str, network: str, now: float) -> 
     return math.ceil(max(map(int, batch.results)) / 1000)
 
 
+def take_proof_mail(store: RedisStore, *, email: str, network: str, now: float) -> int:
+    """Ask for leave to mail a proof to an address, known to us or not; the whole seconds to wait, or 0.
+
+    ``email`` is canonical, ``network`` the visitor's network address. One round trip, and another one for who must wait.
+    """
+    near, around = networks(network)
+    wanted = [(PROOF_MAILS, near), (PROOF_MAILS_AROUND, around), (PROOF_MAILS_TO, _mailbox(email))]
+    with store.batch() as batch:
+        for bucket, subject in wanted:
+            batch.call("idp_throttle_take", _key(bucket, subject), *_numbers(bucket, now))
+    waits = [int(wait) for wait in batch.results]
+    if not any(waits):
+        return 0
+    give_back(store, Ticket(0, tuple(one for one, wait in zip(wanted, waits, strict=True) if not wait)), now)
+    return math.ceil(max(waits) / 1000)
+
+
 def take_unsolicited(store: RedisStore, *, browser: str, connection: str, now: float) -> int:
     """Ask for leave to answer an unsolicited response with a request of ours; the whole seconds to wait, or 0.
 
@@ -147,6 +173,24 @@ def give_response_back(store: RedisStore, *, connection: str, network: str, now:
 
 def _response_key(connection: str, network: str) -> str:
     return _key(RESPONSES, f"{connection} {networks(network)[0]}")
+
+
+def take_social(store: RedisStore, *, provider: str, network: str, now: float) -> int:
+    """Ask for leave to look at an answer of a social provider; the whole seconds to wait, or 0. One round trip.
+
+    ``give_social_back`` when it has named somebody. ``network`` is the visitor's network address.
+    """
+    wait = store.call("idp_throttle_take", _social_key(provider, network), *_numbers(SOCIAL, now))
+    return math.ceil(int(wait) / 1000)
+
+
+def give_social_back(store: RedisStore, *, provider: str, network: str, now: float) -> None:
+    """An answer has named somebody, which costs nothing. One round trip."""
+    store.call("idp_throttle_give_back", _social_key(provider, network), *_numbers(SOCIAL, now))
+
+
+def _social_key(provider: str, network: str) -> str:
+    return _key(SOCIAL, f"{provider} {networks(network)[0]}")
 
 
 def give_back(store: RedisStore, ticket: Ticket, now: float) -> None:

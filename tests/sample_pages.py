@@ -38,7 +38,13 @@ def _bare_client(x: Text) -> SimpleNamespace:
 
 def _login(x: Text, **more: Any) -> dict[str, Any]:
     values = {"p": x("p1"), "client": _client(x), "username": x("carol@example.org"), "problem": None, "receipt": None}
-    return values | {"wait": None, "keep": False} | more
+    return values | {"wait": None, "keep": False, "social": ()} | more
+
+
+def _social(x: Text, last: str = "") -> tuple[SimpleNamespace, ...]:
+    names = {"google": "Google", "microsoft": "Microsoft", "apple": "Apple", "facebook": "Facebook"}
+    names |= {"linkedin": "LinkedIn", "github": "GitHub", "uni": "University of Wrocław, Faculty of Social Sciences"}
+    return tuple(SimpleNamespace(key=key, name=x(name), last=key == last) for key, name in names.items())
 
 
 def _link(x: Text, **more: Any) -> dict[str, Any]:
@@ -90,6 +96,40 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         "login/start.html",
         lambda x: _login(x, username=x("carol@"), problem="login.email_malformed", receipt=x(RECEIPT)),
     ),
+    "start-social": ("login/start.html", lambda x: _login(x, username="", social=_social(x))),
+    "start-social-again": ("login/start.html", lambda x: _login(x, social=_social(x, "apple")[:4])),
+    "password-social": ("login/password.html", lambda x: _login(x, social=_social(x, "google"))),
+    "company-social": ("login/company.html", lambda x: _login(x, username="", social=_social(x))),
+    "to-provider": (
+        "login/to_provider.html",
+        lambda x: {"url": x("/login/social/google?p=p1"), "name": x("Google")},
+    ),
+    "social-failed": (
+        "login/social_failed.html",
+        lambda x: {
+            "p": x("p1"),
+            "client": _client(x),
+            "reason": "social_unavailable",
+            "receipt": x(RECEIPT),
+            "key": "linkedin",
+            "name": x("LinkedIn"),
+            "cancelled": False,
+            "social": _social(x),
+        },
+    ),
+    "social-cancelled": (
+        "login/social_failed.html",
+        lambda x: {
+            "p": x("p1"),
+            "client": None,
+            "reason": "social_cancelled",
+            "receipt": x(RECEIPT),
+            "key": "google",
+            "name": x("Google"),
+            "cancelled": True,
+            "social": _social(x)[:1],
+        },
+    ),
     "password": ("login/password.html", lambda x: _login(x)),
     "password-wrong": (
         "login/password.html",
@@ -140,6 +180,7 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
             "reason": "saml_response_repeated",
             "receipt": x(RECEIPT),
             "connection": x("c1"),
+            "social": _social(x)[:2],
         },
     ),
     "link": ("login/link.html", lambda x: _link(x)),

@@ -377,7 +377,7 @@ def _enter(pending: Pending, connection: SamlConnection, answered: Answered) -> 
 def say_why() -> Response:
     """Why the company's sign-in did not work, and the other doors."""
     pending = find_pending(request.args.get("p", ""))
-    if not pending.failed:
+    if not pending.failed or pending.failed.startswith("social:"):
         return go("/login/company", p=pending.handle)
     connection, reason = pending.failed.split(" ")
     return show(

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Response, g
 
 from idp import cookies
+from idp.accounts.remembered import last_door
 from idp.login import pending as pendings
 from idp.login.pending import Pending
 from idp.parts import parts
 from idp.rendering import render_page
+
+
+@dataclass(frozen=True, slots=True)
+class SocialDoor:
+    """What a page shows of a social provider. ``last``: by it somebody signed in at this browser last."""
+
+    key: str
+    name: str
+    last: bool
 
 
 def park(purpose: str, **asked: Any) -> str:
@@ -41,6 +52,12 @@ def find_pending(handle: str, **notes: str) -> Pending:
     return pending
 
 
+def provider_name(key: str) -> str:
+    """What the social provider behind a door is called; its key, if it is configured no more."""
+    registered = parts().providers.get(key)
+    return registered.name if registered is not None else key
+
+
 def show(template: str, pending: Pending, status: int = 200, *, locale: str | None = None, **values: Any) -> Response:
     """A page on the way: with the product's face, in the language that the product asked for, else the person's
     (``locale``), if we know who it is."""
@@ -53,5 +70,24 @@ def show(template: str, pending: Pending, status: int = 200, *, locale: str | No
         form_targets=client.redirect_uris if client else (),
         p=pending.handle,
         client=client,
+        social=social_doors(),
         **values,
     )
+
+
+def social_doors() -> tuple[SocialDoor, ...]:
+    """What ``login/social.html`` shows, in the order of providers.yaml."""
+    providers = parts().providers
+    if not providers:
+        return ()
+    last = last_door()
+    return tuple(SocialDoor(key, registered.name, key == last) for key, registered in providers.items())
+
+
+def lead_to_provider(url: str, name: str) -> Response:
+    """Go on to a social provider, or to our address that leads there, from a page that does it by itself: where a form of
+    ours has led. Chromium applies form-action to every redirect that follows a form; such a page begins anew.
+
+    :param name: the provider's.
+    """
+    return render_page("login/to_provider.html", url=url, name=name)

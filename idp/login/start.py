@@ -6,15 +6,18 @@ account (``routing.py``).
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from flask import Blueprint, Response, g, request
 
 from idp.accounts.identity import canonical_email
 from idp.accounts.remembered import remembered
+from idp.accounts.visitor import visitor
 from idp.attempts import Step
-from idp.login.journey import find_pending, park, show
+from idp.login.journey import find_pending, lead_to_provider, park, show
 from idp.login.pending import Pending
-from idp.login.routing import Choose, Route, ToConnection
-from idp.login.which_door import door_of, door_of_domain, hinted_connection
+from idp.login.routing import Choose, OwnEmail, Route, ToConnection
+from idp.login.which_door import door_of, door_of_domain, hinted_connection, silent_provider
 from idp.parts import parts
 from idp.redirects import go
 
@@ -27,7 +30,8 @@ MAX_EMAIL = 320
 def ask_email() -> Response:
     """Ask for the e-mail address. Without a pending login the person came by themselves: begin one that ends at /me.
 
-    What the product knows of the person, or this browser remembers, skips this step.
+    What the product knows of the person, or this browser remembers, skips this step. Whoever came from a social provider last
+    may still be signed in there: it is asked once, without showing anything.
     """
     handle = request.args.get("p")
     if not handle:
@@ -40,13 +44,17 @@ def ask_email() -> Response:
     if hinted:
         return _lead(pending, ToConnection(hinted))
     email = _address(pending.email)
+    way: Route | int = OwnEmail()
     if email:
-        return _lead(pending, door_of(email, hinted=pending.connection))
-    if pending.domain:
+        way = door_of(email, hinted=pending.connection)
+    elif pending.domain:
         way = door_of_domain(pending.domain)
-        if isinstance(way, ToConnection | Choose):
-            return _lead(pending, way)
-    return _page(pending, pending.email)
+    if isinstance(way, ToConnection | Choose) or (email and isinstance(way, int)):
+        return _lead(pending, way)
+    provider = _silent_provider(pending)
+    if provider:
+        return go(f"/login/social/{provider}", p=handle, silent="yes")
+    return _lead(pending, way) if email else _page(pending, pending.email)
 
 
 @bp.post("/login")
@@ -55,14 +63,34 @@ def take_email() -> Response:
     handle = request.form.get("p", "")
     username = request.form.get("username", "").strip()[:MAX_EMAIL]
     kept = "yes" if request.form.get("keep") == "yes" else ""
-    if request.form.get("door") == "company":
+    door = request.form.get("door", "")
+    if door == "company":
         find_pending(handle, email=username, keep=kept)
         return go("/login/company", p=handle)
+    if door in parts().providers:
+        return _lead_to_provider(handle, door, username, kept)
     email = _address(username)
     if not email:
         return _page(find_pending(handle), username, problem="login.email_malformed", status=400)
-    pending = find_pending(handle, email=username, keep=kept)
+    pending = find_pending(handle, email=username, keep=kept, hint=username)
     return _lead(pending, door_of(email, hinted=pending.connection))
+
+
+def _silent_provider(pending: Pending) -> str:
+    """The social provider that is asked now whether it knows who is at the browser; "" where none is."""
+    if pending.asked_silently or pending.fresh or pending.connection or pending.domain:
+        return ""
+    provider = silent_provider()
+    return provider if provider and visitor() is None else ""
+
+
+def _lead_to_provider(handle: str, provider: str, username: str, kept: str) -> Response:
+    pending = find_pending(handle)
+    if "username" in request.form:  # some pages with these doors have no field for it
+        # What we filled in is nobody's business there; what was typed is meant for whoever asks next.
+        typed = {"hint": username} if username != pending.email else {}
+        find_pending(handle, email=username, keep=kept, **typed)
+    return lead_to_provider(f"/login/social/{provider}?{urlencode({'p': handle})}", parts().providers[provider].name)
 
 
 def _lead(pending: Pending, way: Route | int) -> Response:
