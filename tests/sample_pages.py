@@ -102,7 +102,7 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     "company-social": ("login/company.html", lambda x: _login(x, username="", social=_social(x))),
     "to-provider": (
         "login/to_provider.html",
-        lambda x: {"url": x("/login/social/google?p=p1"), "name": x("Google")},
+        lambda x: {"url": x("https://id.example/authorize?state=s1"), "name": x("Google")},
     ),
     "social-failed": (
         "login/social_failed.html",
