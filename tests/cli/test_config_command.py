@@ -53,6 +53,22 @@ def test_the_clients_file_is_checked_too(tmp_path: Path) -> None:
         run({"IDP_CLIENTS": str(tmp_path / "clients.yaml")}, "check")
 
 
+def test_the_providers_file_is_checked_too(tmp_path: Path) -> None:
+    path = tmp_path / "providers.yaml"
+    environ = {"IDP_ISSUER": "http://localhost:8000", "IDP_PROVIDERS": str(path)}
+    with pytest.raises(OperatorError, match=r"providers.yaml:1: the file cannot be read"):
+        run(environ, "check")
+    path.write_text("providers:\n  google:\n    client_id: us\n    client_sercet: ${GOOGLE_SECRET}\n")
+    with pytest.raises(OperatorError, match=r"providers.yaml:4: google: `client_sercet` is unknown. Did you mean"):
+        run(environ, "check")
+    path.write_text("providers:\n  google:\n    client_id: us\n    client_secret: ${GOOGLE_SECRET}\n")
+    assert run({**environ, "GOOGLE_SECRET": PASSWORD}, "check") == "The settings are right.\n"
+    assert run(environ, "check") == (
+        f"{path}:4: google: is left out, because ${{GOOGLE_SECRET}} is not set. Set GOOGLE_SECRET and start again.\n"
+        "The settings are right.\n"
+    )
+
+
 def test_every_setting_is_shown_and_defaults_are_marked() -> None:
     lines = {line.split()[0]: line for line in run({"IDP_WORKERS": "3"}, "show").splitlines()}
     assert set(lines) == {f"IDP_{name.upper()}" for name in Config.model_fields}
