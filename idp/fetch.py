@@ -1,4 +1,5 @@
-"""The only way out by HTTP, for addresses that other people chose: back-channel logout, a client's keys (RG-05, LO-07).
+"""The only way out by HTTP, for addresses that other people chose: back-channel logout, a client's keys (RG-05, LO-07),
+and for those that operators chose: social providers.
 
 The name is resolved once, every address it has must be allowed, and the call goes to that very address under the name's
 own certificate: a name that answers differently the second time changes nothing. Redirects are not followed, the proxy
