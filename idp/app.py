@@ -14,7 +14,7 @@ from idp.admin import company_try
 from idp.attempts import Step
 from idp.doors import company, company_logout, password, social
 from idp.errors import IdpError, PageError
-from idp.login import consent, link, start, switch
+from idp.login import consent, link, proved_address, start, switch, welcome
 from idp.machine import wsgi_request
 from idp.oidc import authorize, logout
 from idp.parts import Parts, parts
@@ -24,7 +24,21 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 PAGES = (
-    *(authorize, start, password, company, social, link, switch, company_logout, consent, logout, profile),
+    *(
+        authorize,
+        start,
+        password,
+        company,
+        social,
+        link,
+        proved_address,
+        welcome,
+        switch,
+        company_logout,
+        consent,
+        logout,
+        profile,
+    ),
     *(company_try, language_switch, health),
 )
 

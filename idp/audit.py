@@ -31,6 +31,10 @@ class Event(StrEnum):
     person_suspended = "person.suspended", "An account was suspended: its sessions and grants end."
     person_reactivated = "person.reactivated", "A suspended account may sign in again."
     person_signed_in = "person.signed_in", "A person proved who they are, and a session was opened."
+    person_terms_accepted = (
+        "person.terms_accepted",
+        "A person accepted the terms of service, in the version that is named.",
+    )
     person_linked = (
         "person.linked",
         "A sign-in by another door leads to the account from now on; the link keeps how it was proved.",
@@ -146,7 +150,7 @@ def record(
     """Write one event into the caller's transaction.
 
     :param now: seconds since 1970.
-    :param actor: ``person:<account id>``, ``operator:<unix user>``, ``connection:<id>`` or ``system``.
+    :param actor: ``person:<account id>``, ``operator:<unix user>``, ``company:<id>``, ``connection:<id>``, ``provider:<key>`` or ``system``.
     :param account_id: whom it happened to.
     :param facts: what else is worth keeping; never a secret.
     """

@@ -119,6 +119,16 @@ class Config(BaseModel):
         "",
         description="How people reach your support: an e-mail address or an https page. Shown beside the receipt code.",
     )
+    terms_url: str = Field(
+        "",
+        description="Page with your terms of service, which a person accepts before an account is made for them. With IDP_PRIVACY_URL and IDP_TERMS_VERSION.",
+    )
+    privacy_url: str = Field("", description="Page with your privacy policy.")
+    terms_version: str = Field(
+        "",
+        max_length=64,
+        description="Which version of the terms people accept today, e.g. `2026-11`; it is kept with their account.",
+    )
     session_idle: int = Field(8 * 3600, ge=60, description="A session without use ends after this.")
     session_lifetime: int = Field(24 * 3600, ge=60, description="A session ends after this however much it is used.")
     session_kept: int = Field(
@@ -205,6 +215,23 @@ class Config(BaseModel):
                 raise ValueError(f"must be an e-mail address or an https page; as a page it {error}") from None
         return value
 
+    @field_validator("terms_url", "privacy_url")
+    @classmethod
+    def _page_is_an_https_page(cls, value: str) -> str:
+        if value:
+            try:
+                check_uri(value, loopback=False)
+            except BadUri as error:
+                raise ValueError(f"must be an https page; it {error}") from None
+        return value
+
+    @field_validator("terms_version")
+    @classmethod
+    def _terms_version_is_one_word(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[A-Za-z0-9._-]+", value):
+            raise ValueError("must be a short word such as 2026-11")
+        return value
+
     @field_validator("smtp")
     @classmethod
     def _smtp_is_host_and_port(cls, value: str) -> str:
@@ -240,6 +267,8 @@ class Config(BaseModel):
             raise ValueError("IDP_SMTP_USER needs IDP_SMTP_STARTTLS, or the password would travel in clear")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("IDP_TLS_CERTIFICATE and IDP_TLS_KEY go together")
+        if len({bool(self.terms_url), bool(self.privacy_url), bool(self.terms_version)}) > 1:
+            raise ValueError("IDP_TERMS_URL, IDP_PRIVACY_URL and IDP_TERMS_VERSION go together")
         if self.redis_ca is not None and not self.redis_url.startswith("rediss://"):
             raise ValueError("IDP_REDIS_CA goes with an IDP_REDIS_URL that starts with rediss://")
         return self

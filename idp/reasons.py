@@ -134,6 +134,11 @@ _TABLE = (
         "The session ended while the answer was being made: signed out elsewhere, suspended, or too old.",
     ),
     Reason("link_over", "person", "A link from a mail was used before, is too old, or was cut by the mail program."),
+    Reason(
+        "link_other_account",
+        "person",
+        "Somebody was to prove an account by going through another door, and came back as another account, or as nobody whom we know. Nothing was linked.",
+    ),
     Reason("page_unknown", "person", "There is no page at this address."),
     Reason("method_not_allowed", "product", "The address exists but is not called this way (GET, POST)."),
     Reason(

@@ -49,7 +49,20 @@ def _social(x: Text, last: str = "") -> tuple[SimpleNamespace, ...]:
 
 def _link(x: Text, **more: Any) -> dict[str, Any]:
     values = {"email": x("alice@acme.example"), "by_password": True, "by_mail": True, "problem": None, "receipt": None}
+    values |= {"provider": None, "own": "company"}
     return {"p": x("p1"), "client": _client(x), "wait": None} | values | more
+
+
+def _address(x: Text, **more: Any) -> dict[str, Any]:
+    values = {"provider": x("Facebook"), "username": x("alice@acme.example"), "problem": None, "receipt": None}
+    return {"p": x("p1"), "client": _client(x), "wait": None} | values | more
+
+
+def _welcome(x: Text, **more: Any) -> dict[str, Any]:
+    values = {"provider": x("Google"), "email": x("alice@acme.example"), "name": x("Alice Liddell"), "problem": None}
+    terms = {"terms_url": x("https://example.org/terms"), "privacy_url": x("https://example.org/privacy")}
+    more = {"version": x("2026-11"), "receipt": None} | more
+    return {"p": x("p1"), "client": _bare_client(x), "wait": None} | values | terms | more
 
 
 def _session(x: Text, agent: str, address: str, seconds: int, *, current: bool = False) -> dict[str, Any]:
@@ -188,7 +201,47 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     "link-by-mail": ("login/link.html", lambda x: _link(x, by_password=False)),
     "link-by-password": ("login/link.html", lambda x: _link(x, by_mail=False)),
     "link-sent": ("login/link_sent.html", lambda x: _link(x)),
-    "link-confirm": ("login/link_confirm.html", lambda x: {"company": x("Acme"), "email": x("alice@acme.example")}),
+    "link-provider": (
+        "login/link.html",
+        lambda x: _link(x, provider=x("Google"), own="google", social=_social(x)[:5]),
+    ),
+    "link-confirm": (
+        "login/link_confirm.html",
+        lambda x: {"company": x("Acme"), "provider": None, "email": x("alice@acme.example")},
+    ),
+    "link-confirm-provider": (
+        "login/link_confirm.html",
+        lambda x: {"company": None, "provider": x("Google"), "email": x("alice@acme.example")},
+    ),
+    "address": ("login/address.html", lambda x: _address(x)),
+    "address-wrong": (
+        "login/address.html",
+        lambda x: _address(x, problem="login.email_malformed", receipt=x(RECEIPT)),
+    ),
+    "address-sent": ("login/address_sent.html", lambda x: _link(x)),
+    "address-confirm": (
+        "login/address_confirm.html",
+        lambda x: {"provider": x("Facebook"), "email": x("alice@acme.example")},
+    ),
+    "welcome": ("login/welcome.html", lambda x: _welcome(x)),
+    "welcome-no-terms": (
+        "login/welcome.html",
+        lambda x: _welcome(x, name=None, version="", terms_url="", privacy_url=""),
+    ),
+    "welcome-terms-missing": (
+        "login/welcome.html",
+        lambda x: _welcome(x, problem="welcome.terms_missing", receipt=x(RECEIPT)),
+    ),
+    "social-closed": (
+        "login/social_closed.html",
+        lambda x: {
+            "p": x("p1"),
+            "client": _client(x),
+            "company": x("Acme"),
+            "by_address": True,
+            "receipt": x(RECEIPT),
+        },
+    ),
     "switch": (
         "login/switch.html",
         lambda x: {

@@ -52,6 +52,11 @@ VALUES: dict[str, str | int] = {
     "later": int(NOW) + 40 * 86400,
     "fingerprint": "0f" * 32,
     "members": "sso_url entity_id",
+    "provider": "Google",
+    "password": "yes",
+    "employer": "Acme",
+    "providers": "GitHub, LinkedIn",
+    "who": "carol.example@gmail.example",
 }
 LINK_SECRET = canaries.register("a-link-secret-that-only-the-mailbox-may-see", "link in a mail")
 LINK = f"/me/not-me?t={LINK_SECRET}"

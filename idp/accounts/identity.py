@@ -32,6 +32,11 @@ class Identity:
     at: int
     acr: str = ONE_FACTOR
 
+    @property
+    def is_social(self) -> bool:
+        """Whether a social provider sends them: then ``door`` is the provider's key."""
+        return self.door not in ("password", "company")
+
 
 @dataclass(frozen=True, slots=True)
 class Address:

@@ -6,19 +6,30 @@ must be proved first. How it was proved stands in the link, so that a link can b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sqlalchemy import exists, select
+from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session as Transaction
 
 from idp import audit
 from idp.accounts.identity import Identity
+from idp.accounts.lifecycle import end_everything
+from idp.accounts.mailed_links import make_link
+from idp.mail import DAY, queue_mail
 from idp.models import Account, Email, Link, Member, Password
+from idp.sealing import Sealer
 
-# How an account was proved to be that of who arrives: by what opens it otherwise, or by reading its mail.
-Proof = Literal["password", "mail"]
+# How an account was proved to be that of who arrives: by what opens it otherwise, or by reading its mail. ``address``: there
+# is no account to prove yet, but that an address is theirs.
+Proof = Literal["password", "mail", "company", "social", "address"]
+# What every social newcomer is asked for alike, whatever the account really has.
+ANY_WAY: tuple[Proof, ...] = ("password", "mail", "company", "social")
+
+UNDO = "undo_link"  # the purpose of the mailed link that takes a link back
+UNDO_PATH = "/me/links/undo"
+UNDONE_WITHIN = 30 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +40,7 @@ class Known:
     :ivar prepared: that company made the account, and nobody has used it yet.
     :ivar has_password: whether somebody could prove to be its owner by that.
     :ivar company_subjects: by what names (``Link.subject``) a company's own sign-in has led to it so far.
+    :ivar social: by what login keys (issuer, subject) social providers' sign-ins have.
     """
 
     account_id: str
@@ -37,6 +49,7 @@ class Known:
     prepared: bool = False
     has_password: bool = True
     company_subjects: tuple[str, ...] = ()
+    social: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +75,10 @@ class New:
 
 @dataclass(frozen=True, slots=True)
 class ProveFirst:
-    """The address belongs to an account: who proves to own that account, in one of these ways, may link the identity to it."""
+    """The address belongs to an account: who proves to own that account, in one of these ways, may link the identity to it.
+
+    ``account_id`` is "" as long as no address is known to be theirs: that is to be proved first of all.
+    """
 
     account_id: str
     proofs: tuple[Proof, ...] = ("password", "mail")
@@ -85,13 +101,17 @@ def decide(
     *,
     own_issuer: str,
     welcome: Welcome | None = None,
+    address_proved: bool = False,
 ) -> Decision:
     """Decide from the account that (issuer, subject) leads to and the account that the address belongs to.
 
-    ``welcome``: of the company whose door was used; None at any other door.
+    ``welcome``: of the company whose door was used; None at any other door. ``address_proved``: the address that ``email_owner``
+    was found by is theirs although the identity does not say so: they have read its mail. docs/linking.md is the table of it.
     """
     if linked is None and identity.issuer == own_issuer:
         return Refused("account_unknown")
+    if linked is None and identity.is_social and not (identity.email_verified or address_proved):
+        return ProveFirst("", ("address",))
     account = linked or email_owner
     if account is not None and account.state != "active":
         return Refused("account_suspended")
@@ -104,6 +124,8 @@ def decide(
         return Found(linked.account_id)
     if email_owner is None:
         return New()
+    if identity.is_social:
+        return ProveFirst(email_owner.account_id, _social_proofs(identity, email_owner))
     if welcome is not None and email_owner.prepared:
         return Found(email_owner.account_id, prepared=True)
     proofs = _proofs(identity, email_owner)
@@ -129,6 +151,16 @@ def _proofs(identity: Identity, owner: Known) -> tuple[Proof, ...]:
     return by_password if other_person else (*by_password, "mail")
 
 
+def _social_proofs(identity: Identity, owner: Known) -> tuple[Proof, ...]:
+    if (
+        owner.prepared
+    ):  # it waits for whom the company sends, with what the company has given it: only the company knows who
+        return ("company",)
+    # The provider knows somebody else by this address. It may have been given to another person since, and the mailbox with it.
+    recycled = any(issuer == identity.issuer and subject != identity.subject for issuer, subject in owner.social)
+    return tuple(proof for proof in ANY_WAY if proof != "mail" or not recycled)
+
+
 def find_linked(db: Transaction, identity: Identity, *, own_issuer: str) -> Known | None:
     """Find the account that (issuer, subject) leads to, and hold its row until the transaction ends.
 
@@ -151,8 +183,12 @@ def find_email_owner(db: Transaction, canonical: str) -> Known | None:
     row = db.execute(query.with_for_update(of=Account)).first()
     if row is None:
         return None
-    subjects = select(Link.subject).where(Link.account_id == row.id, Link.issuer.startswith("company:"))
-    return replace(Known(*row), company_subjects=tuple(db.scalars(subjects)))
+    keys = db.execute(select(Link.issuer, Link.subject).where(Link.account_id == row.id).order_by(Link.id)).all()
+    return replace(
+        Known(*row),
+        company_subjects=tuple(subject for issuer, subject in keys if issuer.startswith("company:")),
+        social=tuple((issuer, subject) for issuer, subject in keys if not issuer.startswith("company:")),
+    )
 
 
 def _known() -> Any:
@@ -165,28 +201,97 @@ def _known() -> Any:
     )
 
 
-def link(db: Transaction, account_id: str, identity: Identity, *, proof: Mapping[str, Any], now: float) -> None:
+def link(db: Transaction, account_id: str, identity: Identity, *, proof: Mapping[str, Any], now: float) -> Link:
     """Let an identity lead to an account from now on. ``proof``: how it was proved that it is theirs, ``by`` what first.
 
     :raises IntegrityError: it leads to an account already: another request was faster; the transaction is over.
     """
-    kept = {**proof, "at": int(now)}
-    db.add(
-        Link(
-            account_id=account_id,
-            issuer=identity.issuer,
-            subject=identity.subject,
-            door=identity.door,
-            email=identity.email,
-            proof=kept,
-            created_at=int(now),
-        )
+    made = Link(
+        account_id=account_id,
+        issuer=identity.issuer,
+        subject=identity.subject,
+        door=identity.door,
+        email=identity.email,
+        proof={**proof, "at": int(now)},
+        created_at=int(now),
     )
+    db.add(made)
     db.flush()
     audit.record(
         db, audit.Event.person_linked, now=now, actor=f"person:{account_id}", account_id=account_id,
         door=identity.door, by=str(proof["by"]),
     )  # fmt: skip
+    return made
+
+
+def link_social(
+    db: Transaction,
+    account_id: str,
+    identity: Identity,
+    *,
+    proof: Mapping[str, Any],
+    provider: str,
+    language: str,
+    sealer: Sealer,
+    now: float,
+    random: Callable[[int], bytes],
+) -> Link:
+    """Link a social identity, and announce it to every verified address of the account (else to its first), with a way back.
+
+    :param provider: what the provider is called.
+    :param language: of the mail, unless the person has chosen one.
+    :raises IntegrityError: see ``link``.
+    """
+    made = link(db, account_id, identity, proof=proof, now=now)
+    account = db.get_one(Account, account_id)
+    verified = [email for email in account.emails if email.verified_at is not None]
+    for email in verified or [email for email in account.emails if email.primary]:
+        queue_mail(
+            db,
+            name="linked",
+            recipient=email.canonical,
+            language=account.locale or language,
+            now=now,
+            sealer=sealer,
+            secrets={"link": make_undo_link(db, made, now=now, random=random)},
+            always=True,  # each costs a proof
+            provider=provider,
+            who=identity.email or "",
+            at=int(now),
+        )
+    return made
+
+
+def make_undo_link(db: Transaction, made: Link, *, now: float, random: Callable[[int], bytes]) -> str:
+    """The path with the secret by which a link can be taken back for 30 days; its ``facts`` name the link (``link``: its id)."""
+    secret = make_link(
+        db,
+        purpose=UNDO,
+        account_id=made.account_id,
+        facts={"link": made.id},
+        lifetime=UNDONE_WITHIN,
+        now=now,
+        random=random,
+    )
+    return f"{UNDO_PATH}?t={secret}"
+
+
+def reclaim(db: Transaction, account_id: str, canonical: str, *, now: float) -> bool:
+    """Somebody has proved by its mail that an address is theirs. If nobody had before, whoever made the account need not be
+    they: what was set in it so far is taken out, and whoever is signed in to it is signed out (pre-hijacking, RC-10).
+
+    :returns: whether that was so.
+    """
+    verified_at = db.scalar(
+        select(Email.verified_at).where(Email.account_id == account_id, Email.canonical == canonical)
+    )
+    if verified_at is not None:
+        return False
+    db.execute(delete(Password).where(Password.account_id == account_id))
+    db.execute(delete(Link).where(Link.account_id == account_id))
+    db.expire_all()
+    end_everything(db, account_id, event=audit.Event.person_reclaimed, actor=f"person:{account_id}", now=now)
+    return True
 
 
 def verify_address(db: Transaction, account_id: str, canonical: str, *, now: float) -> bool:

@@ -23,13 +23,16 @@ def make_link(
     db: Transaction,
     *,
     purpose: str,
-    account_id: str,
+    account_id: str | None,
     facts: dict[str, Any],
     lifetime: int,
     now: float,
     random: Callable[[int], bytes],
 ) -> str:
-    """Make the secret of a link (43 characters, 256 bits) that lives for ``lifetime`` seconds."""
+    """Make the secret of a link (43 characters, 256 bits) that lives for ``lifetime`` seconds.
+
+    ``account_id`` None: it is about an address that may be nobody's yet.
+    """
     secret = base64.urlsafe_b64encode(random(32)).decode().rstrip("=")
     db.add(
         MailedLink(

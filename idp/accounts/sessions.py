@@ -53,7 +53,8 @@ class Session:
     ``key`` changes at every sign-in. ``id`` stays when the same person signs in again in the same browser, so what the
     session has given to products stays with it. ``expires`` is absolute; ``idle`` seconds without use also end it (0: they
     do not). ``person`` holds the standard claims that we know (``lifecycle.snapshot``), ``consents`` the scopes that the
-    person has allowed each client. ``company`` is None unless the company's door was used.
+    person has allowed each client. ``company`` is None unless the company's door was used; ``door`` is ``password``, ``company``
+    or the key of a social provider.
     """
 
     key: str = field(repr=False)
@@ -73,6 +74,7 @@ class Session:
     person: Mapping[str, Any] = field(repr=False)
     consents: Mapping[str, tuple[str, ...]]
     company: CompanySession | None = None
+    door: str = ""
 
     @property
     def email(self) -> str:
@@ -107,6 +109,7 @@ def open_session(
     now: float,
     random: Callable[[int], bytes],
     company: CompanySession | None = None,
+    door: str = "",
     idle: int | None = None,
     lifetime: int | None = None,
     ends: int | None = None,
@@ -144,6 +147,7 @@ def open_session(
         person=person,
         consents={client: tuple(scopes) for client, scopes in consents.items()},
         company=company,
+        door=door,
     )
     flat = [part for pair in _fields(session).items() for part in pair]
     # Listed before it exists: a session that works can always be found and ended, by its person and by its company.
@@ -321,6 +325,7 @@ def _fields(session: Session) -> dict[str, str | int]:
         "address": session.address,
         "person": _json(session.person),
         **({"company": _json(asdict(session.company))} if session.company else {}),
+        **({"door": session.door} if session.door else {}),
         **{_CONSENT + client: " ".join(scopes) for client, scopes in session.consents.items() if scopes},
     }
 
@@ -351,4 +356,5 @@ def _session(key: str, flat: list[str]) -> Session | None:
             if name.startswith(_CONSENT)
         },
         company=CompanySession(**json.loads(fields["company"])) if "company" in fields else None,
+        door=fields.get("door", ""),
     )

@@ -175,3 +175,11 @@ def _zones() -> frozenset[str]:
     from zoneinfo import available_timezones  # late: reads the whole zone folder
 
     return frozenset(available_timezones())
+
+
+def told_name(name: str | None) -> dict[str, Any]:
+    """The name that another site tells of a person, as claims, if it can be one here: a sign-in does not fail for it."""
+    try:
+        return {"name": check_claim("name", name)} if name else {}
+    except WrongClaim:
+        return {}

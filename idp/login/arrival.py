@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from idp.accounts.identity import Identity
 from idp.accounts.sessions import CompanySession
@@ -35,14 +35,33 @@ def read_arrival(text: str) -> Arrival:
     return Arrival(_identity(fields["identity"]), fields["company_id"], session, fields["ends"])
 
 
-def write_newcomer(identity: Identity) -> str:
-    """Who came through a social door, as a text for Redis and SQL."""
-    return json.dumps(asdict(identity), separators=(",", ":"))
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """Who came through a social door and has no account yet that it opens.
+
+    :ivar address: the e-mail address that is known to be theirs, canonical; "" as long as none is.
+    :ivar known_by: who says so: the provider, or the mail that they have read.
+    """
+
+    identity: Identity
+    address: str = ""
+    known_by: Literal["provider", "mail"] = "provider"
 
 
-def read_newcomer(text: str) -> Identity:
+def newcomer(identity: Identity) -> Newcomer:
+    """Somebody who has just come: their address is known if the provider may be believed."""
+    return Newcomer(identity, identity.email if identity.email and identity.email_verified else "")
+
+
+def write_newcomer(who: Newcomer) -> str:
+    """As a text for Redis and SQL."""
+    return json.dumps(asdict(who), separators=(",", ":"))
+
+
+def read_newcomer(text: str) -> Newcomer:
     """Read what ``write_newcomer`` has made; nothing else is ever handed here."""
-    return _identity(json.loads(text))
+    fields = json.loads(text)
+    return Newcomer(_identity(fields["identity"]), fields["address"], fields["known_by"])
 
 
 def _identity(fields: dict[str, Any]) -> Identity:

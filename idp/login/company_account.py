@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import assert_never
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session as Transaction
 
-from idp import audit
-from idp.accounts.identity import Identity, read_address
-from idp.accounts.lifecycle import create_account, end_everything
+from idp.accounts.identity import read_address
+from idp.accounts.lifecycle import create_account
 from idp.accounts.linking import (
     Decision,
     Found,
@@ -27,14 +26,15 @@ from idp.accounts.linking import (
     find_email_owner,
     find_linked,
     link,
+    reclaim,
     verify_address,
 )
-from idp.accounts.standard_claims import WrongClaim, check_claim
+from idp.accounts.standard_claims import told_name
 from idp.company_policy import policy_of_company
 from idp.errors import PageError
 from idp.login.arrival import Arrival
 from idp.members import add_member, note_arrived
-from idp.models import Account, CompanyDomain, Connection, Email, Link, Member, Password
+from idp.models import Account, CompanyDomain, Connection, Member
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +120,10 @@ def check_stands(db: Transaction, arrival: Arrival) -> None:
 def link_proved(db: Transaction, account_id: str, arrival: Arrival, by: Proof, now: float) -> None:
     """Link who arrives to an account that they have proved to be theirs, and let them belong to the company.
 
-    Who proves by mail that an address is theirs which nobody had proved before need not be who made the account: then what
-    was set in it so far is taken out, and whoever is signed in to it is signed out (pre-hijacking, RC-10).
-
     :raises IntegrityError: see ``linking.link``.
     """
-    canonical = arrival.identity.email or ""
-    verified_at = db.scalar(
-        select(Email.verified_at).where(Email.account_id == account_id, Email.canonical == canonical)
-    )
-    if by == "mail" and verified_at is None:
-        db.execute(delete(Password).where(Password.account_id == account_id))
-        db.execute(delete(Link).where(Link.account_id == account_id))
-        db.expire_all()
-        end_everything(db, account_id, event=audit.Event.person_reclaimed, actor=f"person:{account_id}", now=now)
+    if by == "mail":
+        reclaim(db, account_id, arrival.identity.email or "", now=now)
     _link(db, account_id, arrival, by, now)
     _join(db, account_id, arrival, now)
 
@@ -150,7 +140,7 @@ def _create(db: Transaction, arrival: Arrival, now: float, random: Callable[[int
     account = create_account(
         db,
         read_address(identity.email or ""),
-        claims=_claims(identity),
+        claims=told_name(identity.name),
         verified=True,
         password_hash=None,
         actor=f"company:{arrival.company_id}",
@@ -158,14 +148,6 @@ def _create(db: Transaction, arrival: Arrival, now: float, random: Callable[[int
         random=random,
     )
     return account.id
-
-
-def _claims(identity: Identity) -> dict[str, Any]:
-    """The name, if it can be one here: a sign-in does not fail for it."""
-    try:
-        return {"name": check_claim("name", identity.name)} if identity.name else {}
-    except WrongClaim:
-        return {}
 
 
 def _join(db: Transaction, account_id: str, arrival: Arrival, now: float) -> None:

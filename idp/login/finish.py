@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from typing import assert_never
@@ -17,8 +18,18 @@ from idp.accounts import devices
 from idp.accounts.consents import consents_of
 from idp.accounts.identity import Identity
 from idp.accounts.lifecycle import AddressTaken, snapshot
-from idp.accounts.linking import Found, New, ProveFirst, Refused, decide, find_email_owner, find_linked
-from idp.accounts.remembered import remember
+from idp.accounts.linking import (
+    Decision,
+    Found,
+    New,
+    Proof,
+    ProveFirst,
+    Refused,
+    decide,
+    find_email_owner,
+    find_linked,
+)
+from idp.accounts.remembered import note_door, remember
 from idp.accounts.sessions import Session, end_sessions, forget_session, open_session, queue_logout_notices
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
@@ -26,10 +37,12 @@ from idp.company_policy import policy_of_company
 from idp.enforcement import note_break_glass, own_door
 from idp.errors import PageError
 from idp.login import pending as pendings
-from idp.login.arrival import Arrival
+from idp.login.arrival import Arrival, Newcomer, newcomer, read_newcomer, write_newcomer
 from idp.login.company_account import Proved, check_stands, decision_about, settle
-from idp.login.journey import find_pending
+from idp.login.journey import find_pending, lead_to_provider, provider_name, show
 from idp.login.pending import Pending
+from idp.login.social_account import Accepted, Closed, Linking, link_newcomer, look_at
+from idp.login.social_account import settle as settle_newcomer
 from idp.models import Account, Member
 from idp.parts import parts
 from idp.redirects import go, leave
@@ -45,12 +58,17 @@ def finish(
     arrival: Arrival | None = None,
     proved: Proved | None = None,
     switching: bool = False,
+    who: Newcomer | None = None,
+    accepted: Accepted | None = None,
 ) -> Response:
     """Open a session for who came through a door, and go on with the journey.
 
     ``kept``: the person asked to be kept signed in on this browser. ``arrival``: what more a company's door knows of the
     identity; ``proved``: the account that this person has just proved to be theirs; ``switching``: who was signed in here as
-    somebody else agrees.
+    somebody else agrees. ``who``: what more is known meanwhile of somebody who came through a social door; ``accepted``: that they
+    want an account.
+
+    While somebody proves an account for a newcomer by going through another door, the newcomer is linked to it here.
 
     :raises PageError: this identity may not sign in.
     """
@@ -58,12 +76,21 @@ def finish(
     if arrival is not None and proved is None and not switching and _is_somebody_else(arrival):
         return _ask_to_switch(pending, arrival)
     device = cookies.find(cookies.DEVICE) or base64.urlsafe_b64encode(here.random(32)).rstrip(b"=").decode()
-    enter = partial(_enter, pending, identity, arrival, proved, kept=kept, device=device)
+    if identity.is_social and who is None:
+        who = newcomer(identity)
+    waiting = _waiting(pending, identity)
+    if waiting is not None:
+        find_pending(pending.handle, proving="")  # one try: whatever comes of it, the next sign-in is an ordinary one
+    account_of = partial(_account, pending, identity, arrival, proved, who, accepted)
+    enter = partial(_enter, pending, identity, arrival, account_of, waiting, kept=kept, device=device)
     try:
         entered = enter()
     except (AddressTaken, IntegrityError):  # the same newcomer twice at once, and the other request was faster
         entered = enter()
-    if isinstance(entered, ProveFirst):
+    if not isinstance(entered, tuple):
+        if who is not None:
+            return lead_newcomer(pending, who, entered)
+        assert arrival is not None and isinstance(entered, ProveFirst)  # the other doors say nothing else
         return _ask_for_proof(pending, entered, arrival)
     session, cookie = entered
     here.attempts.step(
@@ -79,24 +106,87 @@ def finish(
     if kept:
         remember(response, session.email)
     cookies.put(response, cookies.DEVICE, device, max_age=cookies.YEAR)
+    note_door(response, identity.door)
     return response
+
+
+def lead_newcomer(pending: Pending, who: Newcomer, missing: Decision | Closed) -> Response:
+    """To the page where somebody who came through a social door goes on, as things stand now.
+
+    :raises PageError: they may not come in.
+    """
+    if pending.silent:
+        raise PageError("login_required", status=403)
+    here = parts()
+    match missing:
+        case Closed(company, by_address):
+            return show_closed(pending, company, who.address or who.identity.email or "", by_address=by_address)
+        case Refused(reason):
+            raise PageError(reason, status=403)
+        case Found():  # meanwhile, in another tab: the provider says once more who is there
+            return ask_again(pending.handle, who.identity.door)
+        case ProveFirst(account_id):
+            path, step = ("/login/link", Step.link_asked) if account_id else ("/login/address", Step.address_asked)
+        case New():
+            account_id, path, step = "", "/login/welcome", Step.terms_asked
+        case _:
+            assert_never(missing)
+    find_pending(pending.handle, newcomer=write_newcomer(who), arrival="", proving="")
+    here.attempts.step(pending.receipt, step, door=who.identity.door, account_id=account_id or None)
+    return go(path, p=pending.handle)
+
+
+def ask_again(handle: str, door: str) -> Response:
+    """Let a social provider say once more who is there; to the first step if there is no such door any more."""
+    registered = parts().providers.get(door)
+    if registered is None:
+        return go("/login", p=handle)
+    return lead_to_provider(f"/login/social/{door}?{urlencode({'p': handle})}", registered.name)
+
+
+def show_closed(pending: Pending, company: str, address: str, *, by_address: bool) -> Response:
+    """The page for people whom their company signs in itself: it leads there."""
+    parts().attempts.step(pending.receipt, Step.account_decision, reason="company_sso_required")
+    if by_address:  # by which their company's door is found; any other would lead elsewhere
+        find_pending(pending.handle, email=address)
+    return show(
+        "login/social_closed.html", pending, 403, company=company, by_address=by_address, receipt=pending.receipt
+    )
+
+
+def linking(door: str) -> Linking:
+    """What it needs to link somebody who came through a social door."""
+    here = parts()
+    return Linking(provider_name(door), choose_language(), here.sealer, here.clock(), here.random)
+
+
+def _waiting(pending: Pending, identity: Identity) -> Newcomer | None:
+    """The newcomer for whom this sign-in is to prove an account; nobody proves that by coming once more."""
+    if not (pending.newcomer and pending.proving):
+        return None
+    who = read_newcomer(pending.newcomer)
+    same = (who.identity.issuer, who.identity.subject) == (identity.issuer, identity.subject)
+    return None if same else who
 
 
 def _enter(
     pending: Pending,
     identity: Identity,
     arrival: Arrival | None,
-    proved: Proved | None,
+    account_of: Callable[[Transaction], Account | ProveFirst | New | Closed],
+    waiting: Newcomer | None,
     *,
     kept: bool,
     device: str,
-) -> tuple[Session, str] | ProveFirst:
+) -> tuple[Session, str] | ProveFirst | New | Closed:
     here = parts()
     previous = visitor()
     with ExitStack() as undo:
         with here.database.transaction() as db:
-            account = _account(db, identity, arrival, proved, pending)
-            if isinstance(account, ProveFirst):
+            account = account_of(db)
+            if waiting is not None:
+                _link_waiting(db, pending, waiting, account, identity)
+            if not isinstance(account, Account):
                 return account
             stranger = [previous] if previous is not None and previous.account_id != account.id else []
             queue_logout_notices(db, here.store, stranger, here.clients, here.clock())
@@ -110,9 +200,43 @@ def _enter(
     return session, cookie
 
 
+def _link_waiting(
+    db: Transaction,
+    pending: Pending,
+    waiting: Newcomer,
+    account: Account | ProveFirst | New | Closed,
+    identity: Identity,
+) -> None:
+    """Link the newcomer to the account that this door has opened, if it is the one that was to be proved.
+
+    :raises PageError: ``link_other_account``: it is another one; nothing that this sign-in has done stays.
+    """
+    here = parts()
+    wanted = look_at(db, waiting, own_issuer=here.config.issuer)
+    by: Proof = "social" if identity.is_social else "company" if identity.door == "company" else "password"
+    match wanted:
+        case Found(account_id) if isinstance(account, Account) and account.id == account_id:
+            return  # in another tab
+        case ProveFirst(account_id, proofs) if (
+            isinstance(account, Account) and account.id == account_id and by in proofs
+        ):
+            closed = link_newcomer(db, account_id, waiting, by, linking(waiting.identity.door))
+            if closed is not None:
+                raise PageError("company_sso_required", status=403)
+            here.attempts.step(pending.receipt, Step.linked, door=waiting.identity.door, account_id=account_id)
+        case _:
+            raise PageError("link_other_account", status=403)
+
+
 def _account(
-    db: Transaction, identity: Identity, arrival: Arrival | None, proved: Proved | None, pending: Pending
-) -> Account | ProveFirst:
+    pending: Pending,
+    identity: Identity,
+    arrival: Arrival | None,
+    proved: Proved | None,
+    who: Newcomer | None,
+    accepted: Accepted | None,
+    db: Transaction,
+) -> Account | ProveFirst | New | Closed:
     here = parts()
     own_issuer = here.config.issuer
     if arrival is not None:
@@ -124,6 +248,11 @@ def _account(
             # Who could mend the connection has come through it: now the other doors may be closed.
             here.connections.note_administrator_signed_in(db, arrival.session.connection, now=here.clock())
         return settled
+    if who is not None:
+        outcome = settle_newcomer(db, who, proved, accepted, own_issuer=own_issuer, linking=linking(identity.door))
+        what = "Found" if isinstance(outcome, Account) else type(outcome).__name__
+        here.attempts.step(pending.receipt, Step.account_decision, door=identity.door, received=what)
+        return outcome
     linked = find_linked(db, identity, own_issuer=own_issuer)
     owner = find_email_owner(db, identity.email) if identity.email and linked is None else None
     decision = decide(identity, linked, owner, own_issuer=own_issuer)
@@ -134,7 +263,7 @@ def _account(
             return db.get_one(Account, account_id)
         case Refused(reason):
             raise PageError(reason, status=403)
-        case New() | ProveFirst():  # no door without a company that is built yet brings somebody without an account
+        case New() | ProveFirst():  # our own door brings nobody without an account
             raise PageError("account_unknown", status=403)
         case _:
             assert_never(decision)
@@ -202,6 +331,7 @@ def _open(
         now=now,
         random=here.random,
         company=arrival.session if arrival else None,
+        door=identity.door,
         idle=policy.session_idle if policy else None,
         lifetime=policy.session_lifetime if policy else None,
         ends=arrival.ends if arrival else None,
@@ -233,11 +363,10 @@ def _ask_to_switch(pending: Pending, arrival: Arrival) -> Response:
     return go("/login/switch", p=pending.handle)
 
 
-def _ask_for_proof(pending: Pending, first: ProveFirst, arrival: Arrival | None) -> Response:
-    assert arrival is not None  # no other door says so
+def _ask_for_proof(pending: Pending, first: ProveFirst, arrival: Arrival) -> Response:
     if pending.silent:
         raise PageError("login_required", status=403)
-    find_pending(pending.handle, arrival=arrival.written())
+    find_pending(pending.handle, arrival=arrival.written(), newcomer="", proving="")
     parts().attempts.step(
         pending.receipt,
         Step.link_asked,

@@ -9,6 +9,7 @@ from flask import Response, g
 
 from idp import cookies
 from idp.accounts.remembered import last_door
+from idp.errors import PageError
 from idp.login import pending as pendings
 from idp.login.pending import Pending
 from idp.parts import parts
@@ -50,6 +51,15 @@ def find_pending(handle: str, **notes: str) -> Pending:
     pending = pendings.find(here.store, handle, cookies.browser(), here.clock(), **notes)
     g.receipt = pending.receipt
     return pending
+
+
+def resume(handle: str, *, email: str) -> Pending:
+    """The pending login that a mailed link belongs to; when that is over, another one that ends at the person's own pages."""
+    try:
+        return find_pending(handle)
+    except PageError:
+        g.receipt = parts().attempts.start()
+        return find_pending(park("me", email=email))
 
 
 def provider_name(key: str) -> str:
