@@ -318,7 +318,7 @@ def test_adding_a_provider_is_one_entry_and_one_function(tmp_path: Path) -> None
         )
         documents = ProviderDocuments(Fetcher(read_config({"IDP_ISSUER": "http://localhost:8000"})))
         found = redeem(
-            reading.take()["discord"], documents, code="c", iss=None, redirect_uri=f"{here}/return", nonce="n",
+            reading.take()["discord"], documents, code="c", iss="https://discord.com", redirect_uri=f"{here}/return", nonce="n",
             verifier="v" * 43, sent_at=0, now=1_800_000_000,
         )  # fmt: skip
     assert (found.door, found.issuer, found.subject) == ("discord", "https://discord.com", "80351110224678912")
