@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 
@@ -144,7 +144,7 @@ class _Entry:
         self.unset: list[tuple[str, int]] = []  # names of environment variables, with their lines
         self.line = node.key_line + 1
 
-    def refuse(self, name: str, message: str, remedy: str) -> None:
+    def refuse(self, name: str, message: str, remedy: str) -> NoReturn:
         """Say what is wrong with one setting.
 
         :raises Refused: always.
@@ -200,7 +200,6 @@ class _Entry:
             # The value is not repeated: it is likely the secret itself.
             message = "this is not the ${NAME} of an environment variable"
             self.refuse(name, message, "never write a secret here; put it into the environment")
-            raise AssertionError
         variable = reference[1]
         if variable.startswith("IDP_"):
             self.refuse(name, f"${{{variable}}} is one of our own settings", "choose another name")

@@ -15,7 +15,7 @@ Said = Mapping[str, Any]  # what a provider's answers say together, see Provider
 # Microsoft's tenants: any organization or person, any organization, any person (who are one tenant with this id).
 TENANTS = ("common", "organizations", "consumers")
 CONSUMERS = "9188040d-6c67-4c5b-b112-36a304b66dad"
-# Apple's name for a token of Google's own mail, and Google's: addresses that Google itself gives out.
+# Addresses that Google itself gives out.
 _GMAIL = ("gmail.com", "googlemail.com")
 
 
