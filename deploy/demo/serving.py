@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flask import Flask
+from wsgiref.types import WSGIApplication
+
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 
@@ -11,6 +12,6 @@ class Quiet(WSGIRequestHandler):
         """Say nothing."""
 
 
-def serve(app: Flask, port: int) -> None:
+def serve(app: WSGIApplication, port: int) -> None:
     """Answer on ``port`` of this machine until the process is told to stop."""
     make_server("127.0.0.1", port, app, threaded=True, request_handler=Quiet).serve_forever()
