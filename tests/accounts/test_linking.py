@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from idp.accounts.identity import Identity, read_address
@@ -32,25 +34,80 @@ SUSPENDED = Known("a1", "suspended")
 def arrives(
     issuer: str = "https://accounts.google.example", subject: str = "g-1", *, verified: bool = True
 ) -> Identity:
-    return Identity("social:google", issuer, subject, "carol@example.org", verified, "Carol", (), 1_800_000_000)
+    return Identity("google", issuer, subject, "carol@example.org", verified, "Carol", (), 1_800_000_000)
 
 
-@pytest.mark.parametrize(
-    ("linked", "owner", "decision"),
-    [
-        (ACTIVE, None, Found("a1")),
-        (ACTIVE, Known("a2", "active"), Found("a1")),  # the link decides, not the address
-        (SUSPENDED, None, Refused("account_suspended")),
-        (None, ACTIVE, ProveFirst("a1")),
-        (None, SUSPENDED, Refused("account_suspended")),
-        (None, None, New()),
-    ],
-)
-def test_the_link_opens_an_account_and_an_address_never_does(
-    linked: Known | None, owner: Known | None, decision: Decision
-) -> None:
-    for verified in (True, False):
-        assert decide(arrives(verified=verified), linked, owner, own_issuer=OWN) == decision
+GOOGLE, OTHER = ("https://accounts.google.example", "g-1"), ("https://accounts.google.example", "g-0")
+FACEBOOK = ("https://facebook.example", "f-1")
+ANYBODY = Known("a1", "active")
+# The rows of docs/linking.md: does the provider vouch for the address, was it proved by mail, the account that is linked, the
+# one that has the address.
+ROWS: dict[str, tuple[bool, bool, Known | None, Known | None]] = {
+    "the identity leads to an active account, whatever its address says": (False, False, ACTIVE, None),
+    "the identity leads to an account, and its address belongs to another one": (
+        True,
+        False,
+        ACTIVE,
+        Known("a2", "active"),
+    ),
+    "the identity leads to a suspended account": (True, False, SUSPENDED, None),
+    "unknown, no address is believed, and nobody has the address": (False, False, None, None),
+    "unknown, no address is believed, and an account has the address": (False, False, None, ANYBODY),
+    "unknown, the address is believed, and nobody has it": (True, False, None, None),
+    "unknown, the address was proved by mail, and nobody has it": (False, True, None, None),
+    "unknown, the address is believed, and an account has it": (True, False, None, ANYBODY),
+    "unknown, the address was proved by mail, and an account has it": (False, True, None, ANYBODY),
+    "the same, and the account has no password": (True, False, None, Known("a1", "active", has_password=False)),
+    "the same, and the account belongs to a company": (True, False, None, Known("a1", "active", "acme")),
+    "the same, and another provider leads to the account": (
+        True,
+        False,
+        None,
+        Known("a1", "active", social=(FACEBOOK,)),
+    ),
+    "the same, and this provider leads to the account for somebody else: the address may have been given away": (
+        *(True, False, None),
+        Known("a1", "active", social=(FACEBOOK, OTHER)),
+    ),
+    "the same, and a company has prepared the account for somebody who has not come yet": (
+        *(True, False, None),
+        Known("a1", "active", "acme", prepared=True, has_password=False),
+    ),
+    "unknown, the address is believed, and the account that has it is suspended": (True, False, None, SUSPENDED),
+}
+
+
+def the_table() -> dict[str, str]:
+    text = (Path(__file__).parents[2] / "docs/linking.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").partition(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return {who: what for who, _, what in rows[1:]}
+
+
+def in_words(decision: Decision) -> str:
+    match decision:
+        case Found():
+            return "found"
+        case New():
+            return "new"
+        case ProveFirst(account_id, proofs):
+            assert account_id == ("" if proofs == ("address",) else "a1")
+            return "prove first: " + ", ".join(proofs)
+        case Refused(reason):
+            return f"refused: {reason}"
+
+
+@pytest.mark.parametrize("row", [*ROWS])
+def test_the_table_of_the_docs_holds_row_by_row(row: str) -> None:
+    verified, proved, linked, owner = ROWS[row]
+    identity = arrives(verified=verified)
+    assert identity.is_social
+    decision = decide(identity, linked, owner, own_issuer=OWN, address_proved=proved)
+    assert in_words(decision) == the_table()[row]
+    assert getattr(decision, "account_id", "a1") in ("", "a1")
+
+
+def test_the_docs_have_these_rows_and_no_others() -> None:
+    assert [*the_table()] == [*ROWS]
 
 
 ACME, GLOBEX = "acme", "globex"
@@ -122,7 +179,7 @@ def test_what_is_known_of_an_account_is_read_with_it(parts: Parts) -> None:
         known = Known(carol, "active", "c" * 32, prepared=False, has_password=True)
         assert find_linked(db, arrives(), own_issuer=OWN) == known
         owner = find_email_owner(db, "carol@example.org")
-        assert owner == Known(carol, "active", "c" * 32, False, True, ("p:old",))
+        assert owner == Known(carol, "active", "c" * 32, False, True, ("p:old",), (GOOGLE,))
         stranger = create_account(
             db, read_address("x@acme.example"), claims={}, verified=False, password_hash=None, actor="system", now=0,
             random=parts.random,
@@ -137,7 +194,7 @@ def test_a_link_keeps_its_proof_and_an_address_is_verified_once(parts: Parts) ->
         [kept] = db.query(Link)
         assert (kept.account_id, kept.proof) == (carol, {"by": "mail", "company": "c1", "at": 7})
         assert db.query(AuditEvent).filter_by(event="person.linked").one().facts == {
-            "door": "social:google",
+            "door": "google",
             "by": "mail",
         }
         assert not verify_address(db, carol, "carol@example.org", now=9)
