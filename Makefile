@@ -13,7 +13,7 @@ help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
 		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1: \2/p' Makefile
 
-run: .venv/demo ## Serve the provider, a sample product, a sample company and a mailbox, until Ctrl-C
+run: .venv/demo ## Serve the provider, a sample product, a sample company, social stand-ins and a mailbox, until Ctrl-C
 	@.venv/bin/python deploy/demo/run_demo.py
 
 test: .venv/test install-needs $(NODE_MODULES) check ## Everything that must hold: style, types, documents, all tests

@@ -1,4 +1,4 @@
-"""``make run``: the provider, a sample product, a sample company and a mailbox on this machine, until Ctrl-C.
+"""``make run``: the provider, a sample product, a sample company, social stand-ins and a mailbox on this machine, until Ctrl-C.
 
 Everything that is made here, secrets and passwords included, is made at the first start and kept in ``data/demo``. The provider differs
 from production only in its settings.
@@ -24,6 +24,10 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from stand_ins import SITES, secret_name
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 KEPT = ROOT / os.environ.get("IDP_DATA", "data") / "demo"
@@ -32,6 +36,7 @@ ADDRESSES = {
     "provider": (ISSUER, "the provider; /me is where a person arrives"),
     "product": ("http://localhost:8002", "a sample product, “GoToWebinar”"),
     "Acme": ("http://localhost:8003", "“Acme”, a company that signs its people in by itself"),
+    "stand-ins": ("http://localhost:8004", "stand-ins for Google, Facebook, LinkedIn, Microsoft, Apple and GitHub"),
     "mailbox": ("http://localhost:8005", "the mailbox: every mail that was sent"),
 }
 SMTP_PORT = 8025
@@ -40,6 +45,7 @@ PROGRAMS: dict[str, list[str | Path]] = {
     "mailbox": [sys.executable, HERE / "mailbox.py", KEPT / "mail"],
     "name server": [sys.executable, HERE / "name_server.py", str(NAME_SERVER_PORT), KEPT / "names.json"],
     "Acme": [sys.executable, HERE / "acme.py", KEPT, "http://localhost:8003"],
+    "stand-ins": [sys.executable, HERE / "stand_ins.py", "http://localhost:8004", ISSUER, KEPT / "providers.yaml"],
     "provider": [sys.executable, "-m", "idp", "serve"],
     "product": [sys.executable, HERE / "sample_product.py"],
 }
@@ -50,6 +56,7 @@ PEOPLE = {
     "bob@acme.example": "Acme",
     "admin@acme.example": "Acme, administrator",
 }
+SOCIAL = {"bob@example.net": "social: at each stand-in, without a password"}
 PATIENCE = 60  # seconds for a program to answer
 
 
@@ -66,9 +73,13 @@ def main() -> int:
         KEPT.chmod(0o700)
         refuse_taken_ports()
         environment = {**os.environ, **settings(), **kept("secrets.json", client_secrets(), secrets.token_urlsafe)}
+        environment |= kept("social.json", social_secrets(), secrets.token_urlsafe)
+        environment |= kept("apple.json", [secret_name("apple")], signing_key)
         passwords = kept("passwords.json", list(PEOPLE), readable_password)
         run_well(*IDP, "database", "upgrade", environment=environment)
         for name, command in PROGRAMS.items():
+            if name == "provider":  # which reads at its start what the stand-ins write at theirs
+                wait_for(ADDRESSES["stand-ins"][0], "stand-ins", running["stand-ins"])
             running[name] = start(name, command, environment)
         for email, name in STANDARD.items():
             add_person(email, name, passwords[email], environment)
@@ -118,6 +129,7 @@ def settings() -> dict[str, str]:
         "IDP_SMTP": f"localhost:{SMTP_PORT}",
         "IDP_SMTP_STARTTLS": "false",
         "IDP_DNS_SERVER": f"127.0.0.1:{NAME_SERVER_PORT}",
+        "IDP_PROVIDERS": str(KEPT / "providers.yaml"),
         "OIDC_ISSUER": ISSUER,
     }
 
@@ -128,6 +140,17 @@ def settings() -> dict[str, str]:
 def client_secrets() -> list[str]:
     """The names that clients.yaml takes from the environment."""
     return sorted(set(re.findall(r"\$\{(\w+)\}", (ROOT / "clients.yaml").read_text(encoding="utf-8"))))
+
+
+def social_secrets() -> list[str]:
+    """The names of our secrets at the stand-ins; Apple's is a key."""
+    return [secret_name(kind.key) for kind in SITES if kind.key != "apple"]
+
+
+def signing_key() -> str:
+    """A key as Apple gives one for its client secrets."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 def kept(file: str, names: list[str], make: Callable[[], str]) -> dict[str, str]:
@@ -248,6 +271,8 @@ def show_table(passwords: dict[str, str]) -> None:
     print()
     for email, kind in PEOPLE.items():
         print(f"  {email:24} {passwords[email]:20} {kind}")
+    for email, kind in SOCIAL.items():
+        print(f"  {email:24} {'':20} {kind}")
     print(f"\n  Begin at http://localhost:8002. Logs are in {KEPT}. Ctrl-C stops everything.\n", flush=True)
 
 

@@ -72,7 +72,7 @@ def make_site_app(site: Site) -> Flask:
     def spoil() -> Response | None:
         return site.spoil() if request.endpoint not in own and request.endpoint else None
 
-    def authorize() -> Answer:
+    def authorize(**path: str) -> Answer:
         asked = site.read_request(request.values)
         error = site.request_error(asked)
         if error:

@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from flask import Flask, Response, jsonify, request
@@ -298,6 +298,3 @@ class Site:
         elif self.mood == "broken":
             return Response("<!doctype html><title>Sorry</title>{", 200, mimetype="application/json")
         return None
-
-
-FACTS = {one.name for one in fields(Person)}

@@ -14,12 +14,17 @@ from typing import Any
 
 from flask import Flask, Response, render_template, request
 from serving import serve
+from stand_in_apple import Apple
+from stand_in_facebook import Facebook
+from stand_in_github import GitHub
 from stand_in_google import Google
+from stand_in_linkedin import LinkedIn
+from stand_in_microsoft import Microsoft
 from stand_in_pages import make_site_app
 from stand_in_site import Registration, Site
 from words import speak
 
-SITES: tuple[type[Site], ...] = (Google,)
+SITES: tuple[type[Site], ...] = (Google, Facebook, LinkedIn, Microsoft, Apple, GitHub)
 RETURN = "{issuer}/login/social/{key}/return"
 
 

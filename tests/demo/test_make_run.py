@@ -22,8 +22,10 @@ from tests.browser import axe, chromium, screenshots
 from tests.needs import program
 
 ROOT = Path(__file__).parents[2]
-PORTS = (8000, 8002, 8003, 8005, 8025)
+PORTS = (8000, 8002, 8003, 8004, 8005, 8025)
 PRODUCT, ACME, MAILBOX = "http://localhost:8002", "http://localhost:8003", "http://localhost:8005"
+STAND_INS = "http://localhost:8004"
+KEYS = ("google", "facebook", "linkedin", "microsoft", "apple", "github")
 ALICE = "alice@acme.example"
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.xdist_group("ports of make run")]
@@ -115,10 +117,10 @@ def sign_in(page: Page, password: str) -> None:
 
 
 def test_it_prints_the_addresses_and_a_person_to_sign_in_as(demo: Demo) -> None:
-    for address in ("http://localhost:8000", PRODUCT, ACME, MAILBOX):
+    for address in ("http://localhost:8000", PRODUCT, ACME, STAND_INS, MAILBOX, "bob@example.net"):
         assert address in demo.printed
     assert re.fullmatch(r"\w{4}-\w{4}-\w{4}-\w{4}", demo.password)
-    for file in ("passwords.json", "secrets.json"):
+    for file in ("passwords.json", "secrets.json", "social.json", "apple.json"):
         assert (demo.data / file).stat().st_mode & 0o077 == 0
 
 
@@ -273,6 +275,57 @@ def test_acme_lets_nobody_in_by_a_wrong_password(demo: Demo, browser: Browser) -
         page.click("#acme-submit")
         page.wait_for_selector("#wrong")
         axe(page)
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "fr-FR"])
+@pytest.mark.parametrize("key", KEYS)
+def test_each_stand_in_asks_and_can_be_refused(demo: Demo, browser: Browser, key: str, locale: str) -> None:
+    with browser.new_context(locale=locale) as context:
+        page = context.new_page()
+        page.goto(PRODUCT)
+        page.click("#sign-in")
+        page.click(f"#social-{key}")
+        page.wait_for_selector("#stand-in-choose")
+        assert page.url.startswith(f"{STAND_INS}/{key}/")
+        assert page.query_selector("#stand-in-notice")  # nobody takes it for the real one
+        if key in ("google", "apple"):
+            screenshots(page, f"stand-in-{key}-{locale[:2]}")
+        axe(page)
+        page.click("button[data-email='bob@example.net']")
+        page.wait_for_selector("#stand-in-consent")
+        if key in ("google", "apple"):
+            screenshots(page, f"stand-in-consent-{key}-{locale[:2]}")
+        axe(page)
+        page.click("#deny")
+        page.wait_for_url(f"http://localhost:8000/login/social/{key}/failed*")
+
+
+def test_at_a_stand_in_one_is_its_user(demo: Demo, browser: Browser) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(STAND_INS)
+        axe(page)
+        page.click(".tile >> nth=0")
+        page.wait_for_selector("#signed-out")
+        axe(page)
+        page.click(".person >> nth=1")
+        page.wait_for_selector("#signed-in")
+        page.fill("#email", "")
+        page.uncheck("#verified")
+        page.click("#change")
+        assert page.input_value("#email") == ""
+        assert not page.is_checked("#verified")
+        page.check("#mood-down")
+        page.click("#change-mood")
+        assert page.is_checked("#mood-down")
+        screenshots(page, "stand-in-account")
+        axe(page)
+        page.check("#mood-well")
+        page.click("#change-mood")
+        page.fill("#email", "carol@example.org")
+        page.click("#change")
+        page.click("#stand-in-sign-out")
+        page.wait_for_selector("#signed-out")
 
 
 def test_the_id_token_is_renewed_by_the_refresh_token(demo: Demo, browser: Browser) -> None:
