@@ -6,7 +6,7 @@ from typing import Any
 
 from idp import grants
 from idp.accounts.lifecycle import snapshot
-from idp.accounts.sessions import Session, open_session
+from idp.accounts.sessions import Session, confirm_session, open_session
 from idp.grants import Authentication, Issued, Refusal
 from idp.models import Account
 from idp.parts import Parts
@@ -15,8 +15,8 @@ from tests.journey import challenge_of
 VERIFIER = "v" * 43
 
 
-def open_for(parts: Parts, account_id: str, **changes: Any) -> tuple[Session, str]:
-    """Open a session as a sign-in does; return it and its cookie."""
+def open_for(parts: Parts, account_id: str, *, confirmed: bool = True, **changes: Any) -> tuple[Session, str]:
+    """Open a session as a sign-in does; return it and its cookie. Not ``confirmed``: the sign-in is not committed yet."""
     with parts.database.reading() as db:
         account = db.get_one(Account, account_id)
         wanted: dict[str, Any] = {
@@ -33,7 +33,10 @@ def open_for(parts: Parts, account_id: str, **changes: Any) -> tuple[Session, st
             "now": parts.clock(),
             "random": parts.random,
         }
-    return open_session(parts.store, parts.config, **(wanted | changes))
+    session, cookie = open_session(parts.store, parts.config, **(wanted | changes))
+    if confirmed:
+        confirm_session(parts.store, session, None, parts.clock())
+    return session, cookie
 
 
 def give(parts: Parts, session: Session, client_id: str = "C1", *, offline: bool = False) -> Issued:

@@ -118,8 +118,8 @@ def open_session(
     """Open a session under a new secret; return it and the cookie's value. Two round trips.
 
     ``previous`` is the session that this browser held until now. If it is the same person's, what it has given to
-    products goes on under the new one. It must end once the sign-in is committed: the same person's with
-    ``forget_session``, another's with ``end_sessions``.
+    products goes on under the new one. It must end once the sign-in is committed, when the new one is confirmed
+    (``confirm_session``): the same person's there, another's with ``end_sessions``.
 
     The company's policy (``idle`` and ``lifetime``, seconds) and the end that its identity provider has set (``ends``, seconds
     since 1970: SessionNotOnOrAfter, SAML 2.0 core 2.7.2) only shorten what the settings give, whether or not the person asked
@@ -159,6 +159,18 @@ def open_session(
         for crowded_out in {key for keys in batch.results[:-1] for key in keys}:
             closing.command("DEL", _record(crowded_out))
     return session, cookie
+
+
+def confirm_session(store: RedisStore, session: Session, previous: Session | None, now: float) -> None:
+    """Let the cookie of a session that was opened work from now on, and forget ``previous`` alone. One round trip.
+
+    Do this once the sign-in is committed: a session whose sign-in was undone while Redis did not answer, and which Redis opens
+    all the same when it goes on, is nobody's, and goes by itself.
+    """
+    with store.batch() as batch:
+        batch.call("idp_session_confirm", _record(session.key), now)
+        if previous is not None:
+            _forget(batch, previous)
 
 
 def forget_session(store: RedisStore, session: Session) -> None:

@@ -30,7 +30,14 @@ from idp.accounts.linking import (
     find_linked,
 )
 from idp.accounts.remembered import note_door, remember
-from idp.accounts.sessions import Session, end_sessions, forget_session, open_session, queue_logout_notices
+from idp.accounts.sessions import (
+    Session,
+    confirm_session,
+    end_sessions,
+    forget_session,
+    open_session,
+    queue_logout_notices,
+)
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
 from idp.company_policy import policy_of_company
@@ -193,10 +200,8 @@ def _enter(
             session, cookie = _open(db, account, identity, arrival, previous, kept=kept, device=device)
             undo.callback(forget_session, here.store, session)
         undo.pop_all()  # committed: from here on the person has signed in
-    if stranger:
-        end_sessions(here.store, stranger)
-    elif previous is not None:
-        forget_session(here.store, previous)
+    end_sessions(here.store, stranger)
+    confirm_session(here.store, session, None if stranger else previous, here.clock())
     return session, cookie
 
 

@@ -19,15 +19,22 @@ local function session_clean_up(key, over, now)
   redis.call('PEXPIRE', key, math.ceil((over - now + 60) * 1000))
 end
 
--- ARGV: field, value, field, value …
+-- Until it is confirmed no cookie opens it, and it goes by itself after a minute. ARGV: field, value, field, value …
 redis.register_function('idp_session_open', function(keys, args)
-  redis.call('HSET', keys[1], unpack(args))
-  local fields = session_fields(args)
-  session_clean_up(keys[1], session_over_at(fields), tonumber(fields.created))
+  redis.call('HSET', keys[1], 'opening', '1', unpack(args))
+  redis.call('PEXPIRE', keys[1], 60000)
   return 'OK'
 end)
 
--- ARGV: now, seconds after which a use is noted (0: this is not a use). Answers the record, empty when it is over.
+-- ARGV: now. 0: it has ended meanwhile, and stays so.
+redis.register_function('idp_session_confirm', function(keys, args)
+  if redis.call('HDEL', keys[1], 'opening') == 0 then return 0 end
+  session_clean_up(keys[1], session_over_at(session_fields(redis.call('HGETALL', keys[1]))), tonumber(args[1]))
+  return 1
+end)
+
+-- ARGV: now, seconds after which a use is noted (0: this is not a use). Answers the record, empty when it is over, or not yet
+-- confirmed and to be used.
 redis.register_function('idp_session_find', function(keys, args)
   local now, note_after = tonumber(args[1]), tonumber(args[2])
   local record = redis.call('HGETALL', keys[1])
@@ -37,6 +44,7 @@ redis.register_function('idp_session_find', function(keys, args)
     redis.call('DEL', keys[1])
     return {}
   end
+  if note_after > 0 and fields.opening then return {} end
   if note_after > 0 and now - tonumber(fields.last_seen) >= note_after then
     fields.last_seen = tostring(math.floor(now))
     redis.call('HSET', keys[1], 'last_seen', fields.last_seen)

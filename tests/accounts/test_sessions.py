@@ -14,6 +14,7 @@ from idp.accounts.sessions import (
     NOTE_USE_AFTER,
     CompanySession,
     Session,
+    confirm_session,
     end_sessions,
     find_session,
     forget_session,
@@ -54,6 +55,20 @@ class Counting(RedisStore):
     def _exchange(self, packed: bytes, count: int) -> list[Any]:
         self.trips += 1
         return super()._exchange(packed, count)
+
+
+def test_a_session_that_was_opened_for_nothing_opens_nothing_and_goes_by_itself(parts: Parts, carol: str) -> None:
+    """Redis stood still while a sign-in was undone, and then did what had been asked of it."""
+    session, cookie = open_for(parts, carol, confirmed=False)
+    assert find_session(parts.store, cookie, parts.clock()) is None
+    assert 0 < parts.store.command("PTTL", f"session:{{{session.key}}}") <= 60_000
+    assert [one.key for one in sessions_of(parts.store, carol, parts.clock())] == [
+        session.key
+    ]  # a suspension ends it too
+    end_sessions(parts.store, [session])
+    confirm_session(parts.store, session, None, parts.clock())
+    assert find_session(parts.store, cookie, parts.clock()) is None
+    assert not parts.store.command("KEYS", "session:*")
 
 
 def test_the_cookie_finds_the_session_as_it_was_opened(parts: Parts, carol: str) -> None:

@@ -59,7 +59,9 @@ class Site:
         for key in store.command("KEYS", "session:*"):
             whose = store.command("HGET", key, "account_id")
             assert whose in accounts, "a session without an account"
-            if whose in held:
+            if store.command("HEXISTS", key, "opening"):  # of a sign-in that was undone: nobody's, and gone in a minute
+                assert 0 < store.command("PTTL", key) <= 60_000
+            elif whose in held:
                 held[whose] += 1
                 assert key.removeprefix("session:{").removesuffix("}") in listed, "a session that nobody could end"
         for person in stream.people:
