@@ -864,6 +864,11 @@ _TABLE = (
         "The state belongs to a trip to another provider: perhaps a mix-up attack (RFC 9700 section 4.4).",
     ),
     Reason(
+        "social_link_session",
+        "person",
+        "Who asked to add this way to sign in is no longer signed in at this browser, or somebody else is.",
+    ),
+    Reason(
         "social_parameter_repeated",
         "provider",
         "A parameter of the answer is given more than once (RFC 6749 section 3.1).",

@@ -105,6 +105,7 @@ COMPANIONS = {
     "idp.doors.to_company",
     "idp.login.finish",
     "idp.login.journey",
+    "idp.login.link_here",
     "idp.login.which_door",
     "idp.login.password_check",
     "idp.oidc.error_responses",

@@ -20,14 +20,16 @@ from werkzeug.exceptions import TooManyRequests
 from idp import cookies, csrf, throttle
 from idp.accounts.identity import Identity, canonical_email
 from idp.accounts.remembered import remembered
+from idp.accounts.visitor import visitor
 from idp.attempts import Step
 from idp.doors import social_trips
 from idp.doors.oauth import SocialError, authorization_url, read_error, redeem
 from idp.doors.providers import Registered
-from idp.doors.social_trips import Trip, make_secret
+from idp.doors.social_trips import Purpose, Trip, make_secret
 from idp.errors import IdpError, PageError
 from idp.login.finish import finish
-from idp.login.journey import find_pending, show
+from idp.login.journey import find_pending, lead_to_provider, show
+from idp.login.link_here import link_here
 from idp.login.pending import Pending
 from idp.models import Link
 from idp.parts import parts
@@ -57,32 +59,66 @@ def start_trip(key: str) -> Response:
     silent = pending.silent or "silent" in request.args
     if silent:
         pending = find_pending(pending.handle, asked_silently="yes")  # whatever becomes of it: once
-    trip = _trip(registered, pending.receipt, pending=pending.handle, silent=silent, fresh=pending.fresh and not silent)
+    fresh = pending.fresh and not silent
+    trip = _trip(registered, pending.receipt, "login", pending=pending.handle, silent=silent, fresh=fresh)
     if silent and registered.provider.silent is None:
         return _failed(registered, trip, pending, "social_login_required")
     try:
-        return _leave(registered, trip, pending)
+        url, poster = _prepare(registered, trip, hint=_hint(pending.hint), ui_locales=pending.ui_locales)
     except SocialError as error:
         _note(trip, Step.response_refused, error)
         return _failed(registered, trip, pending, error.reason)
+    client_id = pending.client_id or None
+    parts().attempts.step(trip.receipt, Step.request_sent, client_id=client_id, door=registered.key)
+    return _with_poster(leave(url), poster)
 
 
-def _trip(registered: Registered, receipt: str, *, pending: str, silent: bool, fresh: bool) -> Trip:
+@bp.post("/login/social/<key>/link")
+def add_way(key: str) -> Response:
+    """Send a signed-in person off to add the provider to their ways to sign in. Only a form of ours leads here (LK-01)."""
+    registered = _registered(key)
+    session = visitor()
+    if session is None:
+        return go("/login")
+    here = parts()
+    g.receipt = here.attempts.start()
+    trip = _trip(registered, g.receipt, "link", session=session.key)
+    try:
+        url, poster = _prepare(registered, trip, hint="", ui_locales=session.locale or "")
+    except SocialError as error:
+        _note(trip, Step.response_refused, error)
+        raise PageError(error.reason, status=403) from None
+    here.attempts.step(trip.receipt, Step.request_sent, door=registered.key, account_id=session.account_id)
+    return _with_poster(lead_to_provider(url, registered.name), poster)
+
+
+def _trip(
+    registered: Registered,
+    receipt: str,
+    purpose: Purpose,
+    *,
+    pending: str = "",
+    session: str = "",
+    silent: bool = False,
+    fresh: bool = False,
+) -> Trip:
     here = parts()
     return Trip(
         provider=registered.key,
-        purpose="login",
+        purpose=purpose,
         receipt=receipt,
         nonce=make_secret(here.random),
         verifier=make_secret(here.random),
         sent_at=int(here.clock()),
         pending=pending,
+        session=session,
         silent=silent,
         fresh=fresh,
     )
 
 
-def _leave(registered: Registered, trip: Trip, pending: Pending) -> Response:
+def _prepare(registered: Registered, trip: Trip, *, hint: str, ui_locales: str) -> tuple[str, str]:
+    """Note a trip; return where to send the browser, and the cookie that must come along with a posted answer, or ""."""
     here = parts()
     state = make_secret(here.random)
     with _turn(registered):
@@ -95,15 +131,17 @@ def _leave(registered: Registered, trip: Trip, pending: Pending) -> Response:
             verifier=trip.verifier,
             silent=trip.silent,
             fresh=trip.fresh,
-            login_hint=_hint(pending.hint),
-            ui_locales=pending.ui_locales,
+            login_hint=hint,
+            ui_locales=ui_locales,
         )
     posts = registered.provider.response_mode == "form_post"
     poster = (cookies.find(cookies.POSTER) or make_secret(here.random)) if posts else ""
     social_trips.remember(here.store, state, trip, browser=cookies.browser(), poster=poster)
-    here.attempts.step(trip.receipt, Step.request_sent, client_id=pending.client_id or None, door=registered.key)
-    response = leave(url)
-    if posts:
+    return url, poster
+
+
+def _with_poster(response: Response, poster: str) -> Response:
+    if poster:
         cookies.put(response, cookies.POSTER, poster, max_age=social_trips.LIFETIME)
     return response
 
@@ -195,6 +233,8 @@ def _enter(registered: Registered, said: Mapping[str, str]) -> Response:
     if not isinstance(trip, Trip):
         raise _refused(registered, trip)
     g.receipt = trip.receipt
+    if trip.purpose == "link":
+        return _link(registered, trip, said)
     pending = find_pending(trip.pending)
     here.attempts.step(trip.receipt, Step.response_received, door=registered.key)
     try:
@@ -215,6 +255,25 @@ def _enter(registered: Registered, said: Mapping[str, str]) -> Response:
             raise
         _note(trip, Step.account_decision, error)
         return _failed(registered, trip, pending, error.reason)
+
+
+def _link(registered: Registered, trip: Trip, said: Mapping[str, str]) -> Response:
+    """Add who was named to the account of the very session that asked for it (LK-01)."""
+    here = parts()
+    here.attempts.step(trip.receipt, Step.response_received, door=registered.key)
+    try:
+        session = visitor()
+        if session is None or session.key != trip.session:
+            raise PageError("social_link_session", status=403)
+        identity = _identify(registered, trip, said)
+        throttle.give_social_back(here.store, provider=registered.key, network=peer(), now=here.clock())
+        here.attempts.step(trip.receipt, Step.social_identified, door=registered.key, account_id=session.account_id)
+        return link_here(session, identity)
+    except SocialError as error:
+        _note(trip, Step.response_refused, error, received=_error_code(said))
+        if error.reason == "social_cancelled":
+            return go("/me")
+        raise PageError(error.reason, status=403) from None
 
 
 def _identify(registered: Registered, trip: Trip, said: Mapping[str, str]) -> Identity:

@@ -4,11 +4,12 @@ purpose; what is wrong in it is a page with a receipt, and nothing of it is show
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -35,6 +36,7 @@ from tests.social_walker import (
     post_from_elsewhere,
     poster_of,
     reason_of,
+    refresh_of,
     social_sites,
     text,
 )
@@ -431,3 +433,90 @@ def test_who_is_suspended_stays_out(walker: Walker, parts: Parts) -> None:
     assert reason_of(parts, page) == "account_suspended"
     assert not is_signed_in(walker)
     assert handle_of(come_back(walker, leave(walker)))  # and may choose another door
+
+
+# --- LK-01, LK-02: adding a way to sign in -----------------------------------------------------------------------------------
+
+
+def form_of_ours(walker: Walker, key: str = "beta") -> TestResponse:
+    """Press a button of ours that adds a way to sign in: any form of ours in this browser carries what is needed."""
+    page = walker.get("/me")
+    token = re.search(r'name="csrf" value="([^"]*)"', page.get_data(as_text=True))
+    assert token is not None
+    return walker.open("POST", f"/login/social/{key}/link", data={"csrf": token[1]})
+
+
+def asked_by_page(page: TestResponse) -> dict[str, str]:
+    assert page.status_code == 200, text(page)
+    return dict(parse_qsl(urlsplit(refresh_of(page)).query))
+
+
+def links(parts: Parts) -> int:
+    with parts.database.reading() as db:
+        return db.query(Link).count()
+
+
+@pytest.fixture
+def carol(walker: Walker) -> Walker:
+    assert "code" in walker.answer_of(walker.follow(come_back(walker, leave(walker))))
+    return walker
+
+
+def test_lk_01_a_signed_in_person_adds_a_way(carol: Walker, parts: Parts) -> None:
+    back = come_back(carol, asked_by_page(form_of_ours(carol)), "beta")
+    assert back.location == "/me"
+    assert links(parts) == 2
+    other = Walker(carol.app, parts)
+    assert "code" in other.answer_of(other.follow(come_back(other, leave(other, "beta"), "beta")))
+
+
+def test_lk_01_another_site_cannot_start_it(carol: Walker, parts: Parts) -> None:
+    for data in ({}, {"csrf": "x" * 64}):
+        assert carol.open("POST", "/login/social/beta/link", data=data).status_code == 400
+    assert carol.get("/login/social/beta/link").status_code == 405
+    assert links(parts) == 1
+
+
+def test_lk_01_a_sign_in_that_mallory_began_links_nothing_to_carol(
+    carol: Walker, mallory: Walker, parts: Parts, sites: Sites
+) -> None:
+    sites.people[STRANGER] = {"id": "m1", "email": "mallory@evil.example"}
+    add_carol(parts, "mallory@evil.example")
+    mallory.sign_in(mallory.az(), "mallory@evil.example")
+    for asked in (asked_by_page(form_of_ours(mallory)), leave(mallory, "beta", prompt="login")):
+        page = carol.follow(come_back(carol, asked, "beta", code=STRANGER))
+        assert reason_of(parts, page) == "pending_foreign_browser"
+    assert links(parts) == 1
+
+
+def test_lk_01_only_the_session_that_asked_is_given_it(carol: Walker, parts: Parts, sites: Sites) -> None:
+    asked = asked_by_page(form_of_ours(carol))
+    carol.submit(carol.get("/me"), "/me/sign-out")
+    page = carol.follow(come_back(carol, asked, "beta"))
+    assert reason_of(parts, page) == "social_link_session"
+    carol.follow(come_back(carol, leave(carol)))
+    asked = asked_by_page(form_of_ours(carol))
+    add_carol(parts, "dave@example.org")
+    carol.sign_in(carol.get(f"/login?p={begin(carol, prompt='login')}&other=yes"), "dave@example.org")
+    page = carol.follow(come_back(carol, asked, "beta"))
+    assert reason_of(parts, page) == "social_link_session"
+    assert links(parts) == 1
+    assert not sites.redeemed[-1]["at"].startswith("/beta")
+
+
+def test_lk_02_what_leads_to_one_account_is_never_moved_to_another(
+    carol: Walker, mallory: Walker, parts: Parts
+) -> None:
+    add_carol(parts, "mallory@evil.example")
+    mallory.sign_in(mallory.az(), "mallory@evil.example")
+    page = mallory.follow(come_back(mallory, asked_by_page(form_of_ours(mallory, "alpha"))))
+    assert reason_of(parts, page) == "link_other_account"
+    assert links(parts) == 1
+
+
+def test_lk_01_whoever_thinks_better_of_it_is_back_at_their_account(carol: Walker, parts: Parts) -> None:
+    back = come_back(carol, asked_by_page(form_of_ours(carol)), "beta", code=None, error="access_denied")
+    assert back.location == "/me"
+    page = carol.follow(come_back(carol, asked_by_page(form_of_ours(carol)), "beta", code="no-such-code"))
+    assert reason_of(parts, page) == "social_code_over"
+    assert links(parts) == 1

@@ -1,0 +1,52 @@
+"""A signed-in person adds a social provider to their ways to sign in. A companion of its door."""
+
+from __future__ import annotations
+
+from flask import Response
+from sqlalchemy.exc import IntegrityError
+
+from idp.accounts.identity import Identity
+from idp.accounts.linking import find_linked, link_social
+from idp.accounts.sessions import Session
+from idp.enforcement import own_door
+from idp.errors import PageError
+from idp.login.journey import provider_name
+from idp.parts import parts
+from idp.redirects import go
+from idp.rendering import choose_language
+
+
+def link_here(session: Session, identity: Identity) -> Response:
+    """Link who came back from a provider to the account of ``session``, which asked for it, and tell its addresses.
+
+    :raises PageError: ``link_other_account``: it leads to another account, and is never moved; ``company_sso_required``: the
+        company of the person, or of the address, closes this door.
+    """
+    try:
+        _link(session, identity)
+    except IntegrityError:  # the same at once in another tab, which was faster: now it leads somewhere
+        _link(session, identity)
+    return go("/me")
+
+
+def _link(session: Session, identity: Identity) -> None:
+    here = parts()
+    with here.database.transaction() as db:
+        linked = find_linked(db, identity, own_issuer=here.config.issuer)
+        if linked is not None and linked.account_id != session.account_id:
+            raise PageError("link_other_account", status=403)
+        if linked is not None:
+            return
+        if not own_door(db, identity.email or "", session.account_id, "social", hold=True).opens:
+            raise PageError("company_sso_required", status=403)
+        link_social(
+            db,
+            session.account_id,
+            identity,
+            proof={"by": "session"},
+            provider=provider_name(identity.door),
+            language=choose_language(session.locale),
+            sealer=here.sealer,
+            now=here.clock(),
+            random=here.random,
+        )
