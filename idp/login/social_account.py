@@ -114,6 +114,8 @@ def look_at(db: Transaction, who: Newcomer, *, own_issuer: str) -> Decision | Cl
     """
     linked = find_linked(db, who.identity, own_issuer=own_issuer)
     owner = find_email_owner(db, who.address) if linked is None and who.address else None
+    if owner is not None:  # made or linked by this identity between the two looks, perhaps: now its row is held
+        linked = find_linked(db, who.identity, own_issuer=own_issuer)
     decision = decide(who.identity, linked, owner, own_issuer=own_issuer, address_proved=bool(who.address))
     if isinstance(decision, Refused):
         return decision
