@@ -18,7 +18,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class SocialSites:
     """All of them, running; each is an attribute by its key (see :class:`Site` for what can be set)."""
 
     by_key: dict[str, Site]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     port: int
 
     def __getattr__(self, key: str) -> Site:
