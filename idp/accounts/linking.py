@@ -263,12 +263,13 @@ def link_social(
 
 
 def make_undo_link(db: Transaction, made: Link, *, now: float, random: Callable[[int], bytes]) -> str:
-    """The path with the secret by which a link can be taken back for 30 days; its ``facts`` name the link (``link``: its id)."""
+    """The path with the secret by which a link can be taken back for 30 days; its ``facts`` name the link by its login key
+    (``issuer``, ``subject``), since a row's number may be given out again."""
     secret = make_link(
         db,
         purpose=UNDO,
         account_id=made.account_id,
-        facts={"link": made.id},
+        facts={"issuer": made.issuer, "subject": made.subject},
         lifetime=UNDONE_WITHIN,
         now=now,
         random=random,
