@@ -180,3 +180,19 @@ def test_files_that_settings_name_must_be_there(tmp_path: Path) -> None:
 
 def test_the_address_to_listen_on_comes_without_brackets() -> None:
     assert read_config({**ISSUER, "IDP_LISTEN": "[::1]:8001"}).address == ("::1", 8001)
+
+
+def test_the_terms_are_complete_or_none() -> None:
+    terms = {
+        "IDP_TERMS_URL": "https://example.org/terms",
+        "IDP_PRIVACY_URL": "https://example.org/privacy",
+        "IDP_TERMS_VERSION": "2026-11",
+    }
+    issuer = {"IDP_ISSUER": "https://login.example"}
+    assert read_config(issuer | terms).terms_version == "2026-11"
+    for name in terms:
+        with pytest.raises(OperatorError, match="go together"):
+            read_config(issuer | {key: value for key, value in terms.items() if key != name})
+    for wrong in ({"IDP_TERMS_URL": "javascript:alert(1)"}, {"IDP_TERMS_VERSION": "the newest one"}):
+        with pytest.raises(OperatorError, match=next(iter(wrong))):
+            read_config(issuer | terms | wrong)

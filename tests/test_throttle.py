@@ -20,6 +20,7 @@ from idp.throttle import (
     give_back,
     give_response_back,
     networks,
+    take_proof_mail,
     take_response,
     take_sign_in,
 )
@@ -209,3 +210,14 @@ def test_responses_of_one_company_from_one_network_are_examined_at_a_bounded_pac
     assert take("globex") == take(network="198.51.100.9") == 0
     clock.advance(1)
     assert next(number for number in count() if take()) == 1 / RESPONSES.seconds
+
+
+def test_proof_mails_are_few_for_one_mailbox_and_one_network(parts: Parts, clock: Clock) -> None:
+    def ask(email: str, network: str) -> int:
+        return take_proof_mail(parts.store, email=email, network=network, now=clock())
+
+    assert [ask("carol@example.org", "192.0.2.7") for _ in range(3)] == [0, 0, 0]
+    assert ask("carol+x@example.org", "198.51.100.7") == 900  # whoever asks, and however it is written
+    clock.advance(900)
+    assert ask("carol@example.org", "192.0.2.7") == 0
+    assert [ask(f"n{number}@example.org", "203.0.113.9") for number in range(11)] == [0] * 10 + [120]
