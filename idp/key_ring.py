@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,16 +110,27 @@ class _Loaded:
 class KeyRing:
     """The keys of this process. Reads ``ring.json`` anew when it was replaced; the last good ring stays if it is wrong."""
 
-    def __init__(self, folder: Path, jwks_max_age: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        jwks_max_age: int,
+        *,
+        look_every: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Open the ring that ``create_keys`` made.
 
         :param jwks_max_age: seconds for which relying parties may keep /jwks.
+        :param look_every: seconds for which the file is not looked at again: four looks a token are felt (docs/speed.md).
+        :param clock: seconds that only grow.
         :raises OperatorError: when keys are missing, damaged, too weak or readable by others, or under ``python -O``.
         """
         refuse_optimised_python()
         self.jwks_max_age = jwks_max_age
         self.problem: str | None = None
         self._path = folder / "ring.json"
+        self._look_every, self._clock = look_every, clock
+        self._next_look = clock() + look_every
         self._reloading = threading.Lock()
         self._seen = self._look()
         self._loaded = _load(read_ring(folder))
@@ -191,6 +203,10 @@ class KeyRing:
         return self._derived[purpose]
 
     def _current(self) -> _Loaded:
+        now = self._clock()
+        if now < self._next_look:
+            return self._loaded
+        self._next_look = now + self._look_every
         found = self._look()
         # One thread reads; the others go on with the ring they have, whose keys are still public.
         if found != self._seen and self._reloading.acquire(blocking=False):

@@ -107,11 +107,12 @@ def build(
     redis_url: str = "",
     clock: Callable[[], float] = time.time,
     random: Callable[[int], bytes] = secrets.token_bytes,
+    keys_looked_at: float = 0.0,
 ) -> Parts:
     """Build everything that a provider process needs.
 
     ``references`` resolves ``${NAME}`` in clients.yaml and providers.yaml; ``redis_url`` is the embedded server's address when this process
-    was told it by the one that owns the server.
+    was told it by the one that owns the server. ``keys_looked_at``: as ``look_every`` of ``KeyRing``.
     """
     from idp.accounts.passwords import PasswordHasher
     from idp.attempts import Attempts
@@ -131,7 +132,7 @@ def build(
     from idp.turns import Turns
 
     store = open_store(config, redis_url)
-    keys = KeyRing(config.keys, config.jwks_max_age)
+    keys = KeyRing(config.keys, config.jwks_max_age, look_every=keys_looked_at)
     clients = Clients(
         clients_path(config),
         references,

@@ -218,6 +218,16 @@ def test_ky_02_p_01_no_key_parameter_can_be_printed(
     assert [secret for secret in secrets if secret in said] == []
 
 
+def test_a_ring_that_was_replaced_is_noticed_at_the_next_look(folder: Path) -> None:
+    now = 0.0
+    ring = KeyRing(folder, MAX_AGE, look_every=0.1, clock=lambda: now)
+    signing = ring.signing("RS256").kid
+    turn(folder, NOW + READY, "RS256")
+    assert ring.signing("RS256").kid == signing
+    now = 0.1
+    assert ring.signing("RS256").kid != signing
+
+
 def test_an_algorithm_without_keys_is_unavailable_and_says_how_to_get_it(tmp_path: Path) -> None:
     create_keys(tmp_path / "keys", [], NOW)
     with pytest.raises(Unavailable, match="idp keys rotate --alg EdDSA"):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from idp.front import Front
 
 MAX_HEADERS = 64 * 1024  # bytes of a request line and its headers
+KEYS_LOOKED_AT = 0.1  # seconds: nobody can tell such a delay of a revoked key from the time that the command takes
 WORK_STOPS = 10.0  # seconds: a little more than the background work allows itself to end what it is doing
 
 
@@ -166,7 +167,7 @@ def load_application(config: Config, parent: int) -> Front:
     from idp.parts import build
 
     configure(config.log_level)
-    return Front(create_app(build(config, read_references())), config.threads)
+    return Front(create_app(build(config, read_references(), keys_looked_at=KEYS_LOOKED_AT)), config.threads)
 
 
 class _BackgroundWork:
