@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from datetime import timedelta
 from functools import cache, lru_cache
 from pathlib import Path
+from threading import RLock
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from babel.dates import format_timedelta
 from flask import Flask, Response, abort, current_app, request
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, Template, pass_context
 from jinja2.ext import Extension
 from jinja2.runtime import Context
 from markupsafe import escape
@@ -124,12 +125,36 @@ class _Constants(Extension):
         return self.CONSTANT.sub(lambda found: escape(self.environment.compile_expression(found[1])()), source)
 
 
-@lru_cache(maxsize=32)
+# After a start many ask for the same page at once. One of them compiles it, and the others wait: when all compiled it, they took
+# turns with Python's lock for a second. It is taken again within itself where a template loads another one.
+_compiling = RLock()
+
+
+class _EachOnce(ChoiceLoader):
+    """Loads each template once."""
+
+    def __init__(self, loaders: Sequence[BaseLoader]) -> None:
+        super().__init__(loaders)
+        self._loaded: dict[str, Template] = {}
+
+    def load(self, environment: Environment, name: str, globals: MutableMapping[str, Any] | None = None) -> Template:
+        with _compiling:
+            if name not in self._loaded:
+                self._loaded[name] = super().load(environment, name, globals)
+            return self._loaded[name]
+
+
 def pages_in(language: str, languages: Languages, own: Path | None, host: str, support: str) -> Environment:
     """The compiled templates in one language. ``own``: the operator's folder; ``host``, ``support``: see the settings."""
+    with _compiling:
+        return _pages_in(language, languages, own, host, support)
+
+
+@lru_cache(maxsize=32)
+def _pages_in(language: str, languages: Languages, own: Path | None, host: str, support: str) -> Environment:
     folders = [own, PACKAGE / "templates"] if own else [PACKAGE / "templates"]
     pages = Environment(
-        loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
+        loader=_EachOnce([FileSystemLoader(folder) for folder in folders]),
         extensions=[_Constants],
         autoescape=True,
         undefined=StrictUndefined,

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from flask import Flask, Response
+from jinja2 import Environment
 
 from idp.app import create_app
 from idp.errors import IdpError, OAuthError, PageError, Unavailable
 from idp.parts import Parts
-from idp.rendering import error_page, render_page
+from idp.rendering import error_page, pages_in, render_page
 from tests.sample_pages import PAGES
 
 
@@ -116,3 +119,23 @@ def test_a_waiting_time_is_never_told_shorter_than_it_is(app: Flask, wait: float
     with app.test_request_context("/"):
         page = render_page(template, **(values(str) | {"wait": wait}))
     assert f"Wait {words}, then try again." in _html(page)
+
+
+def test_many_who_ask_for_a_page_at_once_have_it_compiled_once(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled, compile_it = [], Environment.compile
+
+    def slowly(self: Environment, source: str, name: str | None = None, *rest: Any, **more: Any) -> Any:
+        compiled.append(name)
+        time.sleep(0.05)  # the others come meanwhile
+        return compile_it(self, source, name, *rest, **more)
+
+    monkeypatch.setattr(Environment, "compile", slowly)
+    with ThreadPoolExecutor(8) as people:
+        pages = [
+            people.submit(
+                lambda: pages_in("en", parts.languages, None, "compiled-once.example", "help").get_template("busy.html")
+            )
+            for _ in range(8)
+        ]
+    assert len({page.result() for page in pages}) == 1
+    assert compiled.count("busy.html") == 1
