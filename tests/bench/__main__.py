@@ -40,6 +40,7 @@ from tests.needs import program
 Work = Requests | Refreshes
 MOST = {"RS": 4000, "ES": 7000}  # codes a second that are prepared for each worker: more than any of us redeems
 TOKENS = 3000
+WARM = 1  # seconds of the same load before what counts: ours compiles templates in it, and the peer its JavaScript
 TOGETHER = 64
 
 
@@ -85,9 +86,11 @@ def endpoints(folder: Path, redis: RealRedis, options: argparse.Namespace) -> di
         limits.running_empty("plain") as plain,
         limits.running_empty("flask") as flask,
     ):
-        for _ in range(rounds):
+        for number in range(rounds):
             for name, empty in (("empty answer", plain), ("empty Flask", flask)):
                 work = Requests(empty.host, [raw(empty.host, "/")])
+                if number == 0:
+                    play(work, seconds=WARM, processes=())
                 floor.setdefault(name, []).append(play(work, seconds=seconds, processes=empty.workers))
             for client_id, sign in signers.items():
                 floor.setdefault(f"signature {client_id}", []).append(limits.cpu_of(sign))
@@ -96,6 +99,9 @@ def endpoints(folder: Path, redis: RealRedis, options: argparse.Namespace) -> di
                 if options.only and not any(word in name for word in options.only):
                     continue
                 row = found.setdefault(name, {"ours": [], "peer": []})
+                if number == 0:
+                    for make in filter(None, (mine, theirs)):
+                        play(make(), seconds=WARM, processes=())
                 stores = [redis_process(redis)]
                 row["ours"].append(play(mine(), seconds=seconds, processes=ours.workers, stores=stores))
                 if theirs is not None:
