@@ -9,7 +9,7 @@ from flask import Flask, Response, abort, g, redirect, request
 from werkzeug.exceptions import HTTPException
 
 from idp import health, language_switch, security_headers
-from idp.accounts import profile
+from idp.accounts import linked_ways, profile
 from idp.admin import company_try
 from idp.attempts import Step
 from idp.doors import company, company_logout, password, social
@@ -38,6 +38,7 @@ PAGES = (
         consent,
         logout,
         profile,
+        linked_ways,
     ),
     *(company_try, language_switch, health),
 )

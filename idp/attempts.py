@@ -71,6 +71,7 @@ class Step(StrEnum):
     terms_asked = auto()  # nobody here yet: an account is made once the terms are accepted
     link_asked = auto()  # the old account must be proved first
     linked = auto()
+    unlinked = auto()
     session_opened = auto()
     consent_asked = auto()
     consent_given = auto()
@@ -90,6 +91,7 @@ _ENDS = {  # what an attempt has become by a step without a reason
     Step.code_issued: "done",
     Step.token_issued: "done",
     Step.token_refreshed: "done",
+    Step.unlinked: "done",
     Step.signed_out: "done",
     Step.request_refused: "failed",
     Step.consent_denied: "failed",

@@ -39,6 +39,10 @@ class Event(StrEnum):
         "person.linked",
         "A sign-in by another door leads to the account from now on; the link keeps how it was proved.",
     )
+    person_unlinked = (
+        "person.unlinked",
+        "A link to a social provider was taken away, by the person or from the mail that announced it: sessions by it end.",
+    )
     person_reclaimed = (
         "person.reclaimed",
         "Somebody proved by mail an address that nobody had proved: password, links and sessions from before are gone.",

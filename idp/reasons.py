@@ -139,6 +139,11 @@ _TABLE = (
         "person",
         "Somebody was to prove an account by going through another door, and came back as another account, or as nobody whom we know. Nothing was linked.",
     ),
+    Reason(
+        "link_taken",
+        "person",
+        "A signed-in person wanted to add a social provider whose identity leads to another account already. It is never moved.",
+    ),
     Reason("page_unknown", "person", "There is no page at this address."),
     Reason("method_not_allowed", "product", "The address exists but is not called this way (GET, POST)."),
     Reason(

@@ -11,6 +11,7 @@ from typing import Any
 
 from flask import Flask, Response
 
+from idp.accounts.ways import Way
 from idp.rendering import render_page
 
 NOW = 1_795_000_000
@@ -286,6 +287,15 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
             "email": x("carol@example.org"),
             "company": x("Acme"),
             "notice": "saved",
+            "ways": [
+                {"way": Way("password"), "provider": ""},
+                {"way": Way("company", who=x("Acme"), opens=False), "provider": ""},
+                {
+                    "way": Way("google", "w1", who=x("carol@gmail.example"), since=NOW - 9 * 86400),
+                    "provider": x("Google"),
+                },
+            ],
+            "addable": [(door.key, door.name) for door in _social(x)[1:]],
             "sessions": [
                 _session(x, "Firefox · Linux", "203.0.113.7", 5, current=True),
                 _session(x, "Mobile Safari · iOS", "2001:db8:85a3:8d3:1319:8a2e:370:7348", 7200),
@@ -305,6 +315,8 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
             "email": x("carol@example.org"),
             "company": None,
             "notice": None,
+            "ways": [{"way": Way("password"), "provider": ""}],
+            "addable": [],
             "sessions": [_session(x, "Firefox · Linux", "203.0.113.7", 5, current=True)],
             "products": [],
         },
@@ -313,6 +325,19 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         "accounts/not_me.html",
         lambda x: {"done": False, "agent": x("Firefox · Linux"), "address": x("203.0.113.7"), "at": NOW - 4000},
     ),
+    "unlink": (
+        "accounts/unlink.html",
+        lambda x: {"provider": x("Google"), "who": x("carol@gmail.example"), "link": x("w1"), "last": False},
+    ),
+    "unlink-last": (
+        "accounts/unlink.html",
+        lambda x: {"provider": x("GitHub"), "who": "", "link": x("w1"), "last": True},
+    ),
+    "undo-link": (
+        "accounts/undo_link.html",
+        lambda x: {"done": False, "provider": x("Google"), "who": x("carol@gmail.example"), "at": NOW - 4000},
+    ),
+    "undo-link-done": ("accounts/undo_link.html", lambda x: {"done": True, "provider": x("Google")}),
     "not-me-done": ("accounts/not_me.html", lambda x: {"done": True}),
     "error": (
         "error.html",

@@ -177,8 +177,8 @@ def apply_revocations(database: Database, store: RedisStore, clients: Clients, n
     with database.transaction() as db:
         rows = db.scalars(_waiting().limit(AT_ONCE).with_for_update()).all()
         for row in rows:
-            if row.kind == "account":
-                live = sessions.sessions_of(store, row.account_id, now)
+            if row.kind in ("account", "door"):
+                live = _ending(store, row.kind, row.account_id, row.client_id, now)
                 sessions.queue_logout_notices(db, store, live, clients, now)
             elif row.kind == "person":
                 # Under the account's lock, so that an older state never overwrites a newer one.
@@ -189,8 +189,9 @@ def apply_revocations(database: Database, store: RedisStore, clients: Clients, n
         todo = [(row.id, row.kind, row.account_id, row.client_id) for row in rows]
     # Ended only after those who must hear of it are written down: see sessions.queue_logout_notices.
     for _, kind, account_id, client_id in todo:
+        if kind in ("account", "door"):
+            sessions.end_sessions(store, _ending(store, kind, account_id, client_id, now))
         if kind == "account":
-            sessions.end_sessions(store, sessions.sessions_of(store, account_id, now))
             grants.end_account_grants(store, account_id)
         elif kind == "consent":
             sessions.set_consent(store, account_id, str(client_id), ())
@@ -199,6 +200,10 @@ def apply_revocations(database: Database, store: RedisStore, clients: Clients, n
         done = update(Revocation).where(Revocation.id.in_([row[0] for row in todo]))
         db.execute(done.values(done_at=int(now)))
     return len(todo)
+
+
+def _ending(store: RedisStore, kind: str, account_id: str, door: str | None, now: float) -> list[sessions.Session]:
+    return [one for one in sessions.sessions_of(store, account_id, now) if kind == "account" or one.door == door]
 
 
 def _waiting() -> Select[Revocation]:

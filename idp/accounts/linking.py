@@ -169,12 +169,14 @@ def find_linked(db: Transaction, identity: Identity, *, own_issuer: str) -> Know
     """
     query = _known()
     if identity.issuer == own_issuer:
-        query = query.where(Account.id == identity.subject)
-    else:
-        query = query.join(Link, Link.account_id == Account.id)
-        query = query.where(Link.issuer == identity.issuer, Link.subject == identity.subject)
-    row = db.execute(query.with_for_update(of=Account)).first()
-    return Known(*row) if row else None
+        row = db.execute(query.where(Account.id == identity.subject).with_for_update(of=Account)).first()
+        return Known(*row) if row else None
+    leads_here = (Link.account_id == Account.id, Link.issuer == identity.issuer, Link.subject == identity.subject)
+    row = db.execute(query.join(Link, leads_here[0]).where(*leads_here[1:]).with_for_update(of=Account)).first()
+    # Whoever waited for the row has read the link before: meanwhile it may have been taken away, or undone.
+    if row is None or not db.scalar(select(exists().where(Account.id == row.id, *leads_here))):
+        return None
+    return Known(*row)
 
 
 def find_email_owner(db: Transaction, canonical: str) -> Known | None:

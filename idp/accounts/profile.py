@@ -17,6 +17,7 @@ from idp.accounts.mailed_links import SECRET, find_link, take_link
 from idp.accounts.remembered import forget
 from idp.accounts.sessions import Session, end_sessions, queue_logout_notices, sessions_of
 from idp.accounts.visitor import visitor
+from idp.accounts.ways import provider_named, ways_in
 from idp.attempts import Step
 from idp.errors import PageError, Unavailable
 from idp.models import Account, Consent, ProductUse
@@ -26,13 +27,13 @@ from idp.rendering import render_page
 
 bp = Blueprint("profile", __name__)
 
-NOTICES = ("saved", "ended", "withdrawn")
+NOTICES = ("saved", "ended", "withdrawn", "linked", "unlinked")
 LINK_SECONDS = 600  # that the secret of an opened link stays in the browser
 
 
 @bp.get("/me")
 def show_me() -> Response:
-    """Name, e-mail, language, sessions, products."""
+    """Name, e-mail, language, ways to sign in, sessions, products."""
     session = visitor()
     if session is None:
         return go("/login")
@@ -57,6 +58,7 @@ def show_me() -> Response:
             for one in sessions_of(here.store, session.account_id, here.clock())
         ],
         products=_products(session),
+        **_ways(session),
         notice=notice if notice in NOTICES else None,
     )
 
@@ -179,6 +181,18 @@ def take_not_me() -> Response:
     response = render_page("accounts/not_me.html", done=True)
     cookies.remove(response, cookies.MAILED_LINK)
     return response
+
+
+def _ways(session: Session) -> dict[str, Any]:
+    """The ways to sign in that there are, and the providers that can be added."""
+    here = parts()
+    with here.database.reading() as db:
+        ways = ways_in(db, session.account_id, here.providers)
+    linked = {way.door for way in ways}
+    return {
+        "ways": [{"way": way, "provider": provider_named(way.door, here.providers)} for way in ways],
+        "addable": [(key, one.name) for key, one in here.providers.items() if key not in linked],
+    }
 
 
 def _products(session: Session) -> list[dict[str, Any]]:

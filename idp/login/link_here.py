@@ -11,6 +11,7 @@ from idp.accounts.sessions import Session
 from idp.enforcement import own_door
 from idp.errors import PageError
 from idp.login.journey import provider_name
+from idp.models import Account
 from idp.parts import parts
 from idp.redirects import go
 from idp.rendering import choose_language
@@ -19,22 +20,23 @@ from idp.rendering import choose_language
 def link_here(session: Session, identity: Identity) -> Response:
     """Link who came back from a provider to the account of ``session``, which asked for it, and tell its addresses.
 
-    :raises PageError: ``link_other_account``: it leads to another account, and is never moved; ``company_sso_required``: the
+    :raises PageError: ``link_taken``: it leads to another account, and is never moved; ``company_sso_required``: the
         company of the person, or of the address, closes this door.
     """
     try:
         _link(session, identity)
     except IntegrityError:  # the same at once in another tab, which was faster: now it leads somewhere
         _link(session, identity)
-    return go("/me")
+    return go("/me", notice="linked")
 
 
 def _link(session: Session, identity: Identity) -> None:
     here = parts()
     with here.database.transaction() as db:
+        db.get_one(Account, session.account_id, with_for_update=True)  # as whoever takes a way away holds it
         linked = find_linked(db, identity, own_issuer=here.config.issuer)
         if linked is not None and linked.account_id != session.account_id:
-            raise PageError("link_other_account", status=403)
+            raise PageError("link_taken", status=403)
         if linked is not None:
             return
         if not own_door(db, identity.email or "", session.account_id, "social", hold=True).opens:

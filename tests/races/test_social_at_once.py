@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from idp.accounts.identity import read_address
 from idp.accounts.lifecycle import create_account
+from idp.accounts.ways import ways_in
 from idp.config import Config
 from idp.database import Database
 from idp.models import Account, AuditEvent, Link, OutboxMail
@@ -32,6 +34,7 @@ from sqlalchemy.exc import IntegrityError
 from idp.accounts.identity import Identity
 from idp.accounts.lifecycle import AddressTaken
 from idp.accounts.linking import ProveFirst
+from idp.accounts.ways import unlink
 from idp.config import Config
 from idp.database import Database
 from idp.login.arrival import newcomer
@@ -54,6 +57,11 @@ def come(who, wanted):
 print("ready", flush=True)
 for line in sys.stdin:
     wanted, subject, email = line.split()
+    if wanted == "unlink":  # subject: the account, email: the name of the link
+        with database.transaction() as db:
+            outcome = unlink(db, subject, email, ("google", "github"), now=1800000000)
+        print(type(outcome).__name__, flush=True)
+        continue
     identity = Identity("google", "https://accounts.google.example", subject, email, True, "Carol", (), 1800000000)
     try:
         try:
@@ -110,6 +118,20 @@ def race(comers: list[subprocess.Popen[str]], lines: list[str]) -> list[str]:
     return [comer.stdout.readline().strip() for comer in comers if comer.stdout is not None]
 
 
+def make_account(db: Session, email: str) -> str:
+    account = create_account(
+        db,
+        read_address(email),
+        claims={},
+        verified=True,
+        password_hash=None,
+        actor="operator:test",
+        now=NOW,
+        random=secrets.token_bytes,
+    )
+    return account.id
+
+
 def test_lk_02_one_newcomer_at_once_is_one_account(database: Database, comers: list[subprocess.Popen[str]]) -> None:
     for number in range(ROUNDS):
         outcomes = race(comers, [f"new g-{number} same{number}@example.org"] * PROCESSES)
@@ -139,13 +161,27 @@ def test_one_identity_is_linked_once_and_announced_once(
     for number in range(ROUNDS):
         email = f"old{number}@example.org"
         with database.transaction() as db:
-            account = create_account(
-                db, read_address(email), claims={}, verified=True, password_hash=None, actor="system", now=NOW,
-                random=secrets.token_bytes,
-            )  # fmt: skip
-            account_id = account.id
+            account_id = make_account(db, email)
         assert set(race(comers, [f"link l-{number} {email}"] * PROCESSES)) == {account_id}
         with database.reading() as db:
             assert db.query(Link).filter_by(subject=f"l-{number}").count() == 1
             assert db.query(OutboxMail).filter_by(recipient=email, name="linked").count() == 1
             assert db.get(Account, account_id) is not None
+
+
+def test_of_the_last_two_ways_taken_away_at_once_one_stays(
+    database: Database, comers: list[subprocess.Popen[str]]
+) -> None:
+    for number in range(ROUNDS):
+        with database.transaction() as db:
+            account_id = make_account(db, f"two{number}@example.org")
+            for door in ("google", "github"):
+                link = Link(account_id=account_id, issuer=f"https://{door}.example", subject=f"w-{number}", door=door)
+                link.created_at = NOW
+                db.add(link)
+        with database.reading() as db:
+            names = [way.name for way in ways_in(db, account_id, ("google", "github"))]
+        lines = [f"unlink {account_id} {names[one % 2]}" for one in range(PROCESSES)]
+        assert Counter(race(comers, lines))["Unlinked"] == 1
+        with database.reading() as db:
+            assert db.query(Link).filter_by(account_id=account_id).count() == 1
