@@ -464,7 +464,7 @@ def carol(walker: Walker) -> Walker:
 
 def test_lk_01_a_signed_in_person_adds_a_way(carol: Walker, parts: Parts) -> None:
     back = come_back(carol, asked_by_page(form_of_ours(carol)), "beta")
-    assert back.location == "/me"
+    assert back.location == "/me?notice=linked"
     assert links(parts) == 2
     other = Walker(carol.app, parts)
     assert "code" in other.answer_of(other.follow(come_back(other, leave(other, "beta"), "beta")))
@@ -510,13 +510,13 @@ def test_lk_02_what_leads_to_one_account_is_never_moved_to_another(
     add_carol(parts, "mallory@evil.example")
     mallory.sign_in(mallory.az(), "mallory@evil.example")
     page = mallory.follow(come_back(mallory, asked_by_page(form_of_ours(mallory, "alpha"))))
-    assert reason_of(parts, page) == "link_other_account"
+    assert reason_of(parts, page) == "link_taken"
     assert links(parts) == 1
 
 
 def test_lk_01_whoever_thinks_better_of_it_is_back_at_their_account(carol: Walker, parts: Parts) -> None:
     back = come_back(carol, asked_by_page(form_of_ours(carol)), "beta", code=None, error="access_denied")
-    assert back.location == "/me"
+    assert back.location == "/me?notice=linked"
     page = carol.follow(come_back(carol, asked_by_page(form_of_ours(carol)), "beta", code="no-such-code"))
     assert reason_of(parts, page) == "social_code_over"
     assert links(parts) == 1
