@@ -174,12 +174,17 @@ def redeem(
             issuer = _check_claims(claims, registered, provider, nonce if provider.nonce else None, now)
             _check_at_hash(claims, tokens)
         said = _ask_more(session, registered, provider, tokens["access_token"], claims)
-    if user_field:
+    if (
+        user_field and provider.response_mode == "form_post"
+    ):  # Apple's; elsewhere a member of that name is the provider's own
         said["user"] = _read_user(user_field)
     try:
         told = provider.read(said)
     except WrongAnswer as error:
         raise SocialError("social_answer_wrong", detail=str(error)) from None
+    if fresh and told.at is None and "max_age" in provider.fresh:
+        # Who is asked with max_age says it (OpenID Connect Core 2): on the way there somebody has changed the request.
+        raise SocialError("social_not_fresh", detail="auth_time is missing")
     if fresh and told.at is not None and told.at < sent_at - FRESH_SECONDS:
         raise SocialError("social_not_fresh", detail="auth_time is before the request")
     return _identify(told, provider, issuer, now)
@@ -318,9 +323,9 @@ def _ask_more(
             raise SocialError("social_answer_wrong", detail="userinfo: not a JSON object")
         if provider.protocol == "openid_connect" and userinfo.get("sub") != claims.get("sub"):
             raise SocialError("social_userinfo_other", detail="userinfo: sub is not that of the ID token")
-        if "email" in claims:  # an address and whether it is verified come from one place
-            userinfo.pop("email_verified", None)
-        said = {**userinfo, **claims}
+        # An address and whether it is verified come from one place.
+        (userinfo if "email" in claims else said).pop("email_verified", None)
+        said = {**userinfo, **said}
     if provider.emails_endpoint is not None:
         said["emails"] = _get(session, registered, provider.emails_endpoint, "emails")
     return said

@@ -15,6 +15,7 @@ Said = Mapping[str, Any]  # what a provider's answers say together, see Provider
 # Microsoft's tenants: any organization or person, any organization, any person (who are one tenant with this id).
 TENANTS = ("common", "organizations", "consumers")
 CONSUMERS = "9188040d-6c67-4c5b-b112-36a304b66dad"
+LONGEST_SUBJECT = 255  # characters (OpenID Connect Core 2), or digits
 # Addresses that Google itself gives out.
 _GMAIL = ("gmail.com", "googlemail.com")
 
@@ -181,9 +182,14 @@ def read_oauth2(subject: str, email: str, name: str) -> Callable[[Said], Told]:
 
 def _subject(said: Said, member: str) -> str:
     value = said.get(member)
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**LONGEST_SUBJECT:
         return str(value)
-    if not isinstance(value, str) or not 0 < len(value) <= 255 or not value.isascii() or not value.isprintable():
+    if (
+        not isinstance(value, str)
+        or not 0 < len(value) <= LONGEST_SUBJECT
+        or not value.isascii()
+        or not value.isprintable()
+    ):
         raise WrongAnswer(f"{member} is not a subject")
     return value
 
