@@ -56,7 +56,8 @@ def start_trip(key: str) -> Response:
     """Send the browser to the provider; with ``silent``, or where nobody may be asked anything, so that it shows nothing."""
     registered = _registered(key)
     pending = find_pending(request.args.get("p", ""))
-    silent = pending.silent or "silent" in request.args
+    # Who must prove themselves now does not choose to be asked nothing.
+    silent = pending.silent or ("silent" in request.args and not pending.fresh)
     if silent:
         pending = find_pending(pending.handle, asked_silently="yes")  # whatever becomes of it: once
     fresh = pending.fresh and not silent
