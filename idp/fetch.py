@@ -191,7 +191,9 @@ class Fetcher:
                 content = response.read(limit) if limit else b""
         except (OSError, http.client.HTTPException) as error:
             late = connection.was_cut or time.monotonic() >= ends
-            detail = "the deadline passed" if late else f"{error.__class__.__name__}: {error}"
+            # What is not HTTP is not quoted: it may be our own request, with its secrets.
+            said = error.__class__.__name__ + (f": {error}" if isinstance(error, OSError) else "")
+            detail = "the deadline passed" if late else said
             raise FetchError("outgoing_failed", detail=detail) from error
         finally:
             watch.cancel()
