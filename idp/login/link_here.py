@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from flask import Response
+from sqlalchemy import and_, exists, or_, select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session as Transaction
 
 from idp.accounts.identity import Identity
 from idp.accounts.linking import find_linked, link_social
 from idp.accounts.sessions import Session
+from idp.accounts.visitor import visitor
 from idp.enforcement import own_door
 from idp.errors import PageError
 from idp.login.journey import provider_name
-from idp.models import Account
+from idp.models import Account, Revocation
 from idp.parts import parts
 from idp.redirects import go
 from idp.rendering import choose_language
@@ -21,7 +24,7 @@ def link_here(session: Session, identity: Identity) -> Response:
     """Link who came back from a provider to the account of ``session``, which asked for it, and tell its addresses.
 
     :raises PageError: ``link_taken``: it leads to another account, and is never moved; ``company_sso_required``: the
-        company of the person, or of the address, closes this door.
+        company of the person, or of the address, closes this door; ``social_link_session``: the session has ended meanwhile.
     """
     try:
         _link(session, identity)
@@ -34,6 +37,7 @@ def _link(session: Session, identity: Identity) -> None:
     here = parts()
     with here.database.transaction() as db:
         db.get_one(Account, session.account_id, with_for_update=True)  # as whoever takes a way away holds it
+        _check_lives(db, session)
         linked = find_linked(db, identity, own_issuer=here.config.issuer)
         if linked is not None and linked.account_id != session.account_id:
             raise PageError("link_taken", status=403)
@@ -52,3 +56,20 @@ def _link(session: Session, identity: Identity) -> None:
             now=here.clock(),
             random=here.random,
         )
+
+
+def _check_lives(db: Transaction, session: Session) -> None:
+    """While the provider was asked the session may have ended: whoever was thrown out leaves no way in. Its account's row is
+    held, so that who ends it either comes later and sees the link, or has said so in SQL, and then in Redis.
+
+    :raises PageError: ``social_link_session``.
+    """
+    ending = exists().where(
+        Revocation.account_id == session.account_id,
+        or_(Revocation.kind == "account", and_(Revocation.kind == "door", Revocation.client_id == session.door)),
+        Revocation.done_at.is_(None),
+    )
+    ended = db.scalar(select(ending))
+    now = visitor()
+    if ended or now is None or now.key != session.key:
+        raise PageError("social_link_session", status=403)
