@@ -516,7 +516,7 @@ def test_lk_02_what_leads_to_one_account_is_never_moved_to_another(
 
 def test_lk_01_whoever_thinks_better_of_it_is_back_at_their_account(carol: Walker, parts: Parts) -> None:
     back = come_back(carol, asked_by_page(form_of_ours(carol)), "beta", code=None, error="access_denied")
-    assert back.location == "/me?notice=linked"
+    assert back.location == "/me"
     page = carol.follow(come_back(carol, asked_by_page(form_of_ours(carol)), "beta", code="no-such-code"))
     assert reason_of(parts, page) == "social_code_over"
     assert links(parts) == 1
