@@ -59,6 +59,11 @@ class Event(StrEnum):
     )
     person_consent_given = "person.consent_given", "A person allowed a client to read scopes."
     person_consent_withdrawn = "person.consent_withdrawn", "A person took back what a client was allowed."
+    person_seat_granted = (
+        "person.seat_granted",
+        "A person got a seat in a product, or another role there: organizer or attendee.",
+    )
+    person_seat_removed = "person.seat_removed", "A person's seat in a product was taken away."
     company_created = "company.created", "A company was added."
     company_renamed = "company.renamed", "A company got another name."
     company_removed = "company.removed", "A company was taken away; its domains stay closed for the cooling-off time."

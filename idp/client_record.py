@@ -20,7 +20,7 @@ from idp.jws import load_public_jwk
 from idp.uris import BadUri, check_uri, is_host_name
 
 Algorithm = Literal["RS256", "ES256", "PS256", "EdDSA"]
-Scope = Literal["openid", "profile", "email", "address", "phone", "company", "offline_access"]
+Scope = Literal["openid", "profile", "email", "address", "phone", "company", "seat", "offline_access"]
 
 
 def hash_secret(secret: str) -> str:

@@ -21,7 +21,7 @@ clients:
     backchannel_logout_uri: https://rp1.example/backchannel
     secrets:
       - hash: {hash_secret(SECRET)}
-    scopes: [openid, profile, email, address, phone, company, offline_access]
+    scopes: [openid, profile, email, address, phone, company, seat, offline_access]
     pkce: optional
     logo_uri: https://rp1.example/logo.png
     policy_uri: https://rp1.example/policy

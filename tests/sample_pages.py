@@ -100,7 +100,7 @@ def _check(x: Text, name: str, expected: str, received: str, reason: str = "") -
     return SimpleNamespace(name=name, ok=not reason, expected=x(expected), received=x(received), reason=reason)
 
 
-SCOPES = ("openid", "profile", "email", "address", "phone", "company", "offline_access")
+SCOPES = ("openid", "profile", "email", "address", "phone", "company", "seat", "offline_access")
 
 # name → (template, values made with a text function)
 PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {

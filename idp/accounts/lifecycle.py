@@ -19,6 +19,7 @@ from sqlalchemy.orm import object_session
 from idp import audit, grants
 from idp.accounts import sessions
 from idp.accounts.identity import Address, read_address
+from idp.accounts.seats import seats_of
 from idp.accounts.standard_claims import NAMES, WrongClaim, check_claim
 from idp.clients import Clients
 from idp.companies import company_claim
@@ -100,6 +101,9 @@ def snapshot(account: Account) -> dict[str, Any]:
     company = company_claim(db, account.id)
     if company is not None:
         known["company"] = company
+    seats = seats_of(db, account.id)
+    if seats:
+        known["seats"] = seats  # of all products: what one is told is picked in oidc/claims.py
     return known | {
         "email": email.address,
         "email_verified": email.verified_at is not None,

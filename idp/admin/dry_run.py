@@ -251,7 +251,7 @@ def _arrive(
             wished={},
             now=now,
         )
-        userinfo = {"sub": sub, **person_claims(person, client.scopes, {})}
+        userinfo = {"sub": sub, **person_claims(client, person, client.scopes, {}, auth_time=identity.at)}
         later = {"sid": None, "at_hash": None}
         if outcome.decision == "new":
             later["sub"] = userinfo["sub"] = None

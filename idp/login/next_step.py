@@ -33,6 +33,7 @@ class Holder:
     acr: str
     consented: tuple[str, ...]  # scopes that the person has allowed this client before
     is_the_hinted: bool  # false if id_token_hint or a requested sub names somebody else
+    organizer_since: int = 0  # seconds since 1970, if the relying party is to be told that the person is an organizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,15 @@ class Progress:
 
     session: str = ""  # key of the session that was opened for this request
     consent: str = ""  # what the person has answered for this request: allowed, denied, or not asked yet
+    fresh: bool = False  # every door was told to ask the person to prove themselves now
     door_asked: bool = False  # a company's identity provider or a social one was asked silently, whatever it said
 
 
 @dataclass(frozen=True, slots=True)
 class AskLogin:
-    pass
+    """``fresh``: the door must have the person prove themselves now, even if the request does not say so."""
+
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ def next_step(asked: Asked, holder: Holder | None, progress: Progress, now: floa
         # Silently it does not say when the person proved who they are, so none that must be recent can come of it.
         if asked.provider and asked.max_age is None:
             return AskProvider(asked.provider)
+    if holder is not None and _too_old_for_organizer(holder, progress):
+        return Refuse("login_required", "login_required") if silent else AskLogin(fresh=True)
     if holder is None or _must_sign_in_anew(asked, holder, progress, now):
         return Refuse("login_required", "login_required") if silent else AskLogin()
     if not holder.is_the_hinted:
@@ -117,6 +123,16 @@ def _must_sign_in_anew(asked: Asked, holder: Holder, progress: Progress, now: fl
     if asked.max_age == 0:
         return True
     return not holder.is_the_hinted
+
+
+def _too_old_for_organizer(holder: Holder, progress: Progress) -> bool:
+    """Whoever became an organizer proves once, at a door that asks, that they are the same person.
+
+    Where the door says that the proof is older all the same, asking again would lead nowhere: the relying party gets its answer,
+    but is not told that the person is an organizer (``seats.seat_claim``).
+    """
+    asked_once = progress.fresh and progress.session == holder.key
+    return holder.auth_time < holder.organizer_since and not asked_once
 
 
 def _must_ask_consent(asked: Asked, holder: Holder, progress: Progress) -> bool:

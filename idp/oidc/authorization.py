@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from urllib.parse import quote, urlencode
 
+from idp.accounts.seats import organizer_since
 from idp.accounts.sessions import Session, find_session
 from idp.attempts import Attempts, Step
 from idp.login.next_step import Asked, Holder, Issue, Progress, next_step
 from idp.login.next_step import Step as NextStep
 from idp.machine import Answer, Request
+from idp.oidc.claims import tells_seat, wishes
 from idp.oidc.provider import Provider
 from idp.oidc.request_checks import CheckedRequest, RequestRefused, check_request
 from idp.redis_store import RedisStore
@@ -100,6 +102,7 @@ class Authorization:
             acr=session.acr,
             consented=tuple(session.consents.get(checked.client.client_id, ())),
             is_the_hinted=self._is_the_hinted(checked, session),
+            organizer_since=_organizer_since(checked, session),
         )
         return next_step(asked, holder, progress, now)
 
@@ -144,6 +147,14 @@ class Authorization:
             if wish is not None and "values" in wish and mine not in wish["values"]:
                 return False
         return all(sub == mine for sub in wanted)
+
+
+def _organizer_since(checked: CheckedRequest, session: Session) -> int:
+    """When the person became an organizer of the product, if it is to be told; else 0."""
+    since = organizer_since(session.person, checked.client.client_id)
+    if not since:
+        return 0
+    return since if tells_seat(checked.scopes, wishes(checked.claims, checked.client, checked.scopes)) else 0
 
 
 def with_parameters(uri: str, fields: Fields) -> str:

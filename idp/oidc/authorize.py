@@ -82,9 +82,13 @@ def _proceed(checked: CheckedRequest, raw: str, pending: Pending | None) -> Resp
             return go("/login/company/start", p=_park(checked, raw, session), c=connection)
         case AskProvider(provider):
             return go(f"/login/social/{provider}", p=_park(checked, raw, session))
-        case AskLogin() | AskConsent():
-            handle = pending.handle if pending else _park(checked, raw, session)
-            return go("/login" if isinstance(step, AskLogin) else "/consent", p=handle)
+        case AskLogin(fresh):
+            if pending and fresh and not pending.fresh:  # parked as an ordinary sign-in: begin another
+                pendings.take(here.store, pending.handle, cookies.browser(), now)
+                pending = None
+            return go("/login", p=pending.handle if pending else _park(checked, raw, session, fresh=fresh))
+        case AskConsent():
+            return go("/consent", p=pending.handle if pending else _park(checked, raw, session))
         case Issue(scopes):
             assert session is not None  # next_step issues to nobody else
             if pending:
@@ -115,10 +119,10 @@ def _progress(pending: Pending | None, session: Session | None) -> Progress:
         return Progress()
     # A consent counts only for the session that was asked, not for whoever has signed in meanwhile.
     asked = session is not None and pending.asked == session.key
-    return Progress(pending.session, pending.consent if asked else "", door_asked=pending.silent)
+    return Progress(pending.session, pending.consent if asked else "", fresh=pending.fresh, door_asked=pending.silent)
 
 
-def _park(checked: CheckedRequest, raw: str, session: Session | None) -> str:
+def _park(checked: CheckedRequest, raw: str, session: Session | None, *, fresh: bool = False) -> str:
     email = checked.login_hint or (session.email if session else remembered())
     if checked.domain_hint and not checked.login_hint and not email.lower().endswith(f"@{checked.domain_hint}"):
         email = ""  # the product knows better than this browser who comes
@@ -131,7 +135,7 @@ def _park(checked: CheckedRequest, raw: str, session: Session | None) -> str:
         scopes=checked.scopes,
         connection=checked.idp_hint,
         domain=checked.domain_hint,
-        fresh="login" in checked.prompt or checked.max_age is not None,
+        fresh=fresh or "login" in checked.prompt or checked.max_age is not None,
         max_age=checked.max_age,
         acr_values=checked.essential_acr or checked.acr_values,
         silent="none" in checked.prompt,

@@ -16,6 +16,7 @@ from typing import Any
 from oic.oic import scope2claims
 
 from idp.accounts.identity import ONE_FACTOR, TWO_FACTORS
+from idp.accounts.seats import seat_claim
 from idp.client_record import Client
 from idp.oidc.request_checks import SCOPES
 
@@ -25,7 +26,8 @@ ACR_VALUES = (ONE_FACTOR, TWO_FACTORS)
 ID_TOKEN_CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "sid", "at_hash", "nonce")
 # Scopes of ours beside those of OpenID Connect Core 5.4. company: {"id", "name", "roles"} of the company that the person
 # belongs to.
-OWN_SCOPES = {"company": ["company"]}
+# seat: {"role", "granted_at"} of the person in this very product.
+OWN_SCOPES = {"company": ["company"], "seat": ["seat"]}
 PERSON_CLAIMS = frozenset(scope2claims(SCOPES, OWN_SCOPES)) - {"sub"}
 
 Wishes = dict[str, dict[str, None]]
@@ -44,10 +46,21 @@ def wishes(claims: Mapping[str, Mapping[str, Any]], client: Client, scopes: Iter
     return {place: names for place, names in granted.items() if names}
 
 
-def person_claims(person: Mapping[str, Any], scopes: Iterable[str], wished: Mapping[str, Any]) -> dict[str, Any]:
-    """The claims about a person that ``scopes`` and ``wished`` names ask for and that we know."""
+def person_claims(
+    client: Client, person: Mapping[str, Any], scopes: Iterable[str], wished: Mapping[str, Any], *, auth_time: int
+) -> dict[str, Any]:
+    """The claims about a person that ``scopes`` and ``wished`` names ask for and that we know.
+
+    ``auth_time``: the sign-in that they rest on (seconds since 1970); not all may be told on the ground of an old one.
+    """
     asked = PERSON_CLAIMS & {*scope2claims(scopes, OWN_SCOPES), *wished}
-    return {name: value for name, value in person.items() if name in asked and value not in (None, "", {})}
+    known = {**person, "seat": seat_claim(person, client.client_id, auth_time)}
+    return {name: value for name, value in known.items() if name in asked and value not in (None, "", {})}
+
+
+def tells_seat(scopes: Iterable[str], wished: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether what is granted (``wishes``: names per place) tells a product of its seat."""
+    return "seat" in scopes or any("seat" in names for names in wished.values())
 
 
 def id_token_claims(
@@ -67,7 +80,7 @@ def id_token_claims(
 
     ``amr`` may be empty. Claims about the person come first, so none replaces ours. Times are seconds since 1970.
     """
-    return person_claims(person, (), wished) | {
+    return person_claims(client, person, (), wished, auth_time=auth_time) | {
         "iss": issuer,
         "sub": sub,
         "aud": client.client_id,

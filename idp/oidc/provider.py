@@ -279,7 +279,13 @@ class Provider(pyop.provider.Provider):  # type: ignore[misc]  # pyop is untyped
                 reason="scope_without_openid",
                 status=403,
             )
-        claims = person_claims(access.grant.person, access.scope, access.grant.claims.get("userinfo", {}))
+        claims = person_claims(
+            client,
+            access.grant.person,
+            access.scope,
+            access.grant.claims.get("userinfo", {}),
+            auth_time=access.grant.auth_time,
+        )
         return OpenIDSchema(**{**claims, "sub": access.grant.sub}), client
 
     def introspect(self, token: str, now: float) -> Access | None:

@@ -25,7 +25,7 @@ MAX_STATE = 1024  # characters of state and of nonce: they are stored (DS-05)
 MAX_CLAIMS = 4096
 MAX_HINT = 4096
 
-SCOPES = ("openid", "profile", "email", "address", "phone", "company", "offline_access")
+SCOPES = ("openid", "profile", "email", "address", "phone", "company", "seat", "offline_access")
 PROMPTS = ("none", "login", "consent", "select_account")
 RESPONSE_MODES = ("query", "form_post")
 

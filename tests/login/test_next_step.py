@@ -73,6 +73,15 @@ DENIED = Progress(session="k", consent="denied")
         # somebody is
         (asked(), holder(), Progress(), ISSUE),
         (asked(prompt=("none",)), holder(), Progress(), ISSUE),
+        # whoever became an organizer signs in anew before the product hears of it: once, at a door that asks, then no more
+        (asked(), holder(organizer_since=int(NOW) - 50), Progress(), AskLogin(fresh=True)),
+        (asked(), holder(organizer_since=int(NOW) - 50), FRESH, AskLogin(fresh=True)),
+        (asked(), holder(organizer_since=int(NOW) - 50), Progress(session="other", fresh=True), AskLogin(fresh=True)),
+        (asked(), holder(organizer_since=int(NOW) - 50), Progress(session="k", fresh=True), ISSUE),
+        (asked(), holder(organizer_since=int(NOW) - 100), Progress(), ISSUE),
+        (asked(prompt=("none",)), holder(organizer_since=int(NOW) - 50), Progress(), Refuse("login_required", "login_required")),
+        (asked(prompt=("none",), provider="google"), holder(organizer_since=int(NOW) - 50),
+            Progress(door_asked=True, session="k"), Refuse("login_required", "login_required")),
         # prompt=login and select_account want a sign-in for this request, and no other session will do
         (asked(prompt=("login",)), holder(), Progress(), LOGIN),
         (asked(prompt=("login",)), holder(), Progress(session="other"), LOGIN),

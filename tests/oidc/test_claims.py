@@ -31,10 +31,35 @@ def _pairwise(host: str, **changes: object) -> Client:
 
 
 def test_the_claims_are_those_of_the_specification_and_the_company() -> None:
-    assert len(PERSON_CLAIMS - {"company"}) == 19
-    assert person_claims({"company": {"id": "c1"}, "email": "x"}, ["company"], {}) == {"company": {"id": "c1"}}
-    profile = person_claims(dict.fromkeys(PERSON_CLAIMS, "x"), ["profile"], {})
+    assert len(PERSON_CLAIMS - {"company", "seat"}) == 19
+    acme = person_claims(_client(), {"company": {"id": "c1"}, "email": "x"}, ["company"], {}, auth_time=0)
+    assert acme == {"company": {"id": "c1"}}
+    profile = person_claims(_client(), dict.fromkeys(PERSON_CLAIMS, "x"), ["profile"], {}, auth_time=0)
     assert len(profile) == 14
+
+
+SEATS = {"c": {"role": "organizer", "granted_at": 100}, "d": {"role": "attendee", "granted_at": 100}}
+
+
+@pytest.mark.parametrize(
+    ("client_id", "auth_time", "told"),
+    [
+        ("c", 100, {"seat": SEATS["c"]}),
+        ("c", 101, {"seat": SEATS["c"]}),
+        ("c", 99, {}),  # signed in before they became an organizer
+        ("d", 99, {"seat": SEATS["d"]}),
+        ("e", 101, {}),  # another product's seats are nobody's business
+    ],
+)
+def test_a_product_is_told_of_its_own_seat_and_of_an_organizer_who_signed_in_since(
+    client_id: str, auth_time: int, told: dict[str, object]
+) -> None:
+    person = {"email": "x", "seats": SEATS, "seat": "never taken from a record"}
+    client = _client(client_id)
+
+    assert person_claims(client, person, ["openid", "seat"], {}, auth_time=auth_time) == told
+    assert person_claims(client, person, (), {"seat": None, "seats": None}, auth_time=auth_time) == told
+    assert person_claims(client, person, ["openid"], {"seats": None}, auth_time=auth_time) == {}
 
 
 @pytest.mark.parametrize(
