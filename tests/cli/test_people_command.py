@@ -350,3 +350,34 @@ def test_list_shows_everybody_by_address(idp: Idp, parts: Parts) -> None:
 @pytest.mark.parametrize("command", ["show", "set-password", "suspend", "reactivate"])
 def test_every_command_says_when_nobody_has_the_address(idp: Idp, command: str) -> None:
     assert "Nobody has the address" in refused(idp(command, "nobody@example.org"))
+
+
+def test_a_seat_is_given_shown_and_taken_away(idp: Idp, parts: Parts) -> None:
+    account_id = add_carol(parts)
+    assert idp("seat", "carol@example.org", "--product", "C1", "--role", "attendee").exit_code == 0
+    assert "is organizer in C1 now" in idp("seat", "carol@example.org", "--product", "C1", "--role", "organizer").stdout
+    assert "already" in idp("seat", "carol@example.org", "--product", "C1", "--role", "organizer").stdout
+
+    assert shown(idp)["claims"]["seats"]["C1"]["role"] == "organizer"
+    assert idp("seat", "carol@example.org", "--product", "C1", "--remove").exit_code == 0
+    assert "seats" not in shown(idp)["claims"]
+    assert "no seat" in refused(idp("seat", "carol@example.org", "--product", "C1", "--remove"))
+    with parts.database.reading() as db:
+        acts = db.scalars(select(AuditEvent).where(AuditEvent.account_id == account_id)).all()
+    assert [act.facts["role"] for act in acts if act.event.startswith("person.seat")] == [
+        *("attendee", "organizer", "organizer")
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--product", "C1"),
+        ("--product", "C1", "--role", "organizer", "--remove"),
+        ("--product", "nothing", "--role", "organizer"),
+    ],
+)
+def test_a_seat_that_is_not_clear_is_refused(idp: Idp, parts: Parts, words: tuple[str, ...]) -> None:
+    add_carol(parts)
+
+    refused(idp("seat", "carol@example.org", *words))
