@@ -6,7 +6,8 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from idp.doors.providers import Provider, WrongAnswer
 from idp.fetch import TOTAL_SECONDS, Fetcher, FetchError
@@ -18,6 +19,7 @@ LARGEST = 256 * 1024
 MOST_KEYS = 100
 
 Jwk = Mapping[str, Any]
+Taken = TypeVar("Taken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,10 @@ class ProviderDocuments:
         """
         if provider.authorization_endpoint:
             return provider
-        told = self._read(provider.issuer.rstrip("/") + "/.well-known/openid-configuration", ends, KEPT_SECONDS)
+        where = provider.issuer.rstrip("/") + "/.well-known/openid-configuration"
+        return self._read(where, ends, KEPT_SECONDS, partial(self._endpoints, provider))
+
+    def _endpoints(self, provider: Provider, told: Mapping[str, Any]) -> Provider:
         if told.get("issuer") != provider.issuer:
             raise WrongAnswer("discovery: issuer is another")
         methods = told.get("token_endpoint_auth_methods_supported")
@@ -70,15 +75,16 @@ class ProviderDocuments:
         """
         if provider.jwks_uri is None:
             raise WrongAnswer("no keys are published")
-        found = _keys(self._read(provider.jwks_uri, ends, KEPT_SECONDS))
+        found = self._read(provider.jwks_uri, ends, KEPT_SECONDS, _keys)
         if kid is not None and not any(key.get("kid") == kid for key in found):
-            found = _keys(self._read(provider.jwks_uri, ends, AGAIN_SECONDS))
+            found = self._read(provider.jwks_uri, ends, AGAIN_SECONDS, _keys)
         return found
 
-    def _read(self, url: str, ends: float, kept_seconds: float) -> Mapping[str, Any]:
+    def _read(self, url: str, ends: float, kept_seconds: float, take: Callable[[Mapping[str, Any]], Taken]) -> Taken:
+        """What ``take`` makes of a document. One that it refuses is not kept: an odd answer closes no door for an hour."""
         kept = self._kept.get(url)
         if kept is not None and self._clock() < kept.read_at + kept_seconds:
-            return kept.document
+            return take(kept.document)
         seconds = max(0.01, min(TOTAL_SECONDS, ends - time.monotonic()))
         answer = self.fetcher.send("GET", url, {"Accept": "application/json"}, None, limit=LARGEST, seconds=seconds)
         if answer.status != 200:
@@ -89,8 +95,9 @@ class ProviderDocuments:
             document = None
         if not isinstance(document, dict):
             raise WrongAnswer("not a JSON object")
+        taken = take(document)
         self._kept[url] = _Kept(document, self._clock())
-        return document
+        return taken
 
     def _address(self, told: Mapping[str, Any], name: str) -> str:
         value = told.get(name)

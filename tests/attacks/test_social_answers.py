@@ -20,6 +20,7 @@ from tests.doors.test_oauth import CODE as GIVEN
 from tests.doors.test_oauth import NOW, SECRET, Party, Site, at, documents, provider_at, sign, site
 from tests.fakes.product_server import Asked, reply
 from tests.journey import Walker
+from tests.newcomers import come, facebook, with_newcomers
 from tests.social_walker import (
     ACCESS_TOKEN,
     CODE,
@@ -169,3 +170,43 @@ def test_lk_01_a_session_that_ends_while_the_provider_is_asked_is_given_nothing(
     page = walker.follow(come_back(walker, asked, "beta"))
     assert reason_of(parts, page) == "social_link_session"
     assert links(parts) == 1
+
+
+# --- what is kept of a provider --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("odd", [{}, {"keys": None}, {"keys": "x"}, {"error": "maintenance"}])
+def test_keys_that_are_none_are_not_kept(site: Site, documents: ProviderDocuments, odd: dict[str, object]) -> None:
+    """One odd answer in a maintenance must not close the door for an hour."""
+    party = Party(site, documents, Registered(provider_at(site), "us", SECRET))
+    party.gives(sign(party.claims()))
+    good, site.answers["/keys"] = site.answers["/keys"], odd
+    assert party.reason() == "social_answer_wrong"
+    site.answers["/keys"] = good
+    assert party.redeem().subject == "1001"
+
+
+@pytest.mark.parametrize("odd", [{}, {"issuer": "https://evil.example"}, {"issuer": None}, {"token_endpoint": 7}])
+def test_so_08_a_discovery_document_that_is_not_the_providers_is_not_kept(
+    site: Site, documents: ProviderDocuments, odd: dict[str, object]
+) -> None:
+    provider = provider_at(site, authorization_endpoint="", token_endpoint="", jwks_uri=None)
+    party = Party(site, documents, Registered(provider, "us", SECRET))
+    party.gives(sign(party.claims()))
+    good = {"issuer": site.address, "authorization_endpoint": f"{site.address}/authorize"}
+    good |= {"token_endpoint": f"{site.address}/token", "jwks_uri": f"{site.address}/keys"}
+    where = "/.well-known/openid-configuration"
+    site.answers[where] = (good | odd) if odd else {}
+    assert party.reason() == "social_answer_wrong"
+    site.answers[where] = good
+    assert party.redeem().subject == "1001"
+
+
+# --- an address that is typed ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("local", ["İ" * 60, "İ" * 33])
+def test_an_address_that_grows_in_lower_case_is_malformed_and_no_mistake_of_ours(parts: Parts, local: str) -> None:
+    walker = Walker(with_newcomers(parts), parts)
+    page = walker.submit(come(walker, facebook(email=None)), "/login/address", username=f"{local}@example.org")
+    assert page.status_code == 400
