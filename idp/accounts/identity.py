@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 # RFC 5321 section 4.5.3.1: 64 for the local part, 255 for the domain, the @. Longer input is refused before it is parsed.
 LONGEST_ADDRESS = 320
+LONGEST_LOCAL = 64
 
 # Authentication Context Class References (OpenID Connect Core 2). The value says how many independent kinds of proof were
 # given: "1" is one (the password, amr "pwd"), "2" is two, which so far only a company's own sign-in can prove.
@@ -72,6 +73,8 @@ def read_address(text: str) -> Address:
     if not read.ascii_domain:
         raise ValueError("the domain has no ASCII form")
     local = unicodedata.normalize("NFC", read.local_part.lower())
+    if len(local) > LONGEST_LOCAL:  # a capital may be two characters in lower case
+        raise ValueError("the part before the @ is too long")
     return Address(read.normalized, f"{local}@{read.ascii_domain.lower()}")
 
 
