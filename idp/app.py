@@ -14,7 +14,7 @@ from idp.admin import company_try
 from idp.attempts import Step
 from idp.doors import company, company_logout, password, social
 from idp.errors import IdpError, PageError
-from idp.login import consent, link, proved_address, start, switch, welcome
+from idp.login import consent, link, proved_address, start, switch, welcome, why_sign_in
 from idp.machine import wsgi_request
 from idp.oidc import authorize, logout
 from idp.parts import Parts, parts
@@ -33,6 +33,7 @@ PAGES = (
         link,
         proved_address,
         welcome,
+        why_sign_in,
         switch,
         company_logout,
         consent,

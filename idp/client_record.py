@@ -141,6 +141,7 @@ class Client(BaseModel):
     tos_uri: WebUri | None = None
     client_uri: WebUri | None = None
     initiate_login_uri: WebUri | None = None
+    needs: Literal["organizer"] | None = None  # whom it is for: others are told why, and no account is made for it
     code_lifetime: Annotated[int, Field(ge=10, le=600)] = 60
     access_token_lifetime: Annotated[int, Field(ge=60, le=86400)] = 3600
     refresh_token_lifetime: Annotated[int, Field(ge=3600, le=366 * 86400)] = (

@@ -140,6 +140,11 @@ _TABLE = (
         "Somebody was to prove an account by going through another door, and came back as another account, or as nobody whom we know. Nothing was linked.",
     ),
     Reason(
+        "organizer_needed",
+        "person",
+        "Somebody without an account came through a social provider, and the product is for organizers only (needs: organizer in clients.yaml): no account was made.",
+    ),
+    Reason(
         "link_taken",
         "person",
         "A signed-in person wanted to add a social provider whose identity leads to another account already. It is never moved.",

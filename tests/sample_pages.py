@@ -66,6 +66,12 @@ def _welcome(x: Text, **more: Any) -> dict[str, Any]:
     return {"p": x("p1"), "client": _bare_client(x), "wait": None} | values | terms | more
 
 
+def _why(x: Text) -> dict[str, Any]:
+    back = x("https://webinar.example/")
+    nobody = {"provider": None, "email": None}
+    return {"p": x("p1"), "client": _client(x), "back": back, "signed_in": x("carol@example.org")} | nobody
+
+
 def _session(x: Text, agent: str, address: str, seconds: int, *, current: bool = False) -> dict[str, Any]:
     facts = {"key": x("k1"), "agent": x(agent), "address": x(address), "last_seen": NOW - seconds}
     return facts | {"current": current, "by_company": current}
@@ -324,6 +330,15 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     "not-me": (
         "accounts/not_me.html",
         lambda x: {"done": False, "agent": x("Firefox · Linux"), "address": x("203.0.113.7"), "at": NOW - 4000},
+    ),
+    "why-sign-in": ("login/why_sign_in.html", lambda x: _why(x)),
+    "why-sign-in-newcomer": (
+        "login/why_sign_in.html",
+        lambda x: _why(x) | {"signed_in": None, "provider": x("Google"), "email": x("alice@acme.example")},
+    ),
+    "why-sign-in-nobody": (
+        "login/why_sign_in.html",
+        lambda x: _why(x) | {"p": None, "client": None, "back": None, "signed_in": None},
     ),
     "unlink": (
         "accounts/unlink.html",

@@ -46,7 +46,7 @@ from idp.errors import PageError
 from idp.login import pending as pendings
 from idp.login.arrival import Arrival, Newcomer, newcomer, read_newcomer, write_newcomer
 from idp.login.company_account import Proved, check_stands, decision_about, settle
-from idp.login.journey import find_pending, lead_to_provider, provider_name, show
+from idp.login.journey import find_pending, lead_to_provider, needs_organizer, provider_name, show
 from idp.login.pending import Pending
 from idp.login.social_account import Accepted, Closed, Linking, link_newcomer, look_at
 from idp.login.social_account import settle as settle_newcomer
@@ -125,6 +125,7 @@ def lead_newcomer(pending: Pending, who: Newcomer, missing: Decision | Closed) -
     if pending.silent:
         raise PageError("login_required", status=403)
     here = parts()
+    reason = ""
     match missing:
         case Closed(company, by_address):
             return show_closed(pending, company, who.address or who.identity.email or "", by_address=by_address)
@@ -134,12 +135,16 @@ def lead_newcomer(pending: Pending, who: Newcomer, missing: Decision | Closed) -
             return ask_again(pending.handle, who.identity.door)
         case ProveFirst(account_id):
             path, step = ("/login/link", Step.link_asked) if account_id else ("/login/address", Step.address_asked)
+        case New() if needs_organizer(pending):
+            account_id, path, step, reason = "", "/help/why-sign-in", Step.account_decision, "organizer_needed"
         case New():
             account_id, path, step = "", "/login/welcome", Step.terms_asked
         case _:
             assert_never(missing)
     find_pending(pending.handle, newcomer=write_newcomer(who), arrival="", proving="")
-    here.attempts.step(pending.receipt, step, door=who.identity.door, account_id=account_id or None)
+    here.attempts.step(
+        pending.receipt, step, reason=reason or None, door=who.identity.door, account_id=account_id or None
+    )
     return go(path, p=pending.handle)
 
 

@@ -62,6 +62,12 @@ def resume(handle: str, *, email: str) -> Pending:
         return find_pending(park("me", email=email))
 
 
+def needs_organizer(pending: Pending) -> bool:
+    """Whether the product that a sign-in is for has no use for somebody who is nobody's organizer yet (``needs: organizer``)."""
+    client = parts().clients.find(pending.client_id)
+    return client is not None and client.needs == "organizer"
+
+
 def provider_name(key: str) -> str:
     """What the social provider behind a door is called; its key, if it is configured no more."""
     registered = parts().providers.get(key)

@@ -14,7 +14,7 @@ from idp.accounts.standard_claims import told_name
 from idp.errors import PageError
 from idp.login.arrival import Newcomer, read_newcomer
 from idp.login.finish import ask_again, finish, lead_newcomer, linking
-from idp.login.journey import find_pending, provider_name, show
+from idp.login.journey import find_pending, needs_organizer, provider_name, show
 from idp.login.pending import Pending
 from idp.login.social_account import Accepted, Closed, look_at, settle
 from idp.parts import parts
@@ -31,7 +31,9 @@ def ask_to_accept() -> Response:
         return go("/login", p=pending.handle)
     who = read_newcomer(pending.newcomer)
     decision = _look(who)
-    return _page(pending, who) if isinstance(decision, New) else lead_newcomer(pending, who, decision)
+    if not isinstance(decision, New) or needs_organizer(pending):
+        return lead_newcomer(pending, who, decision)
+    return _page(pending, who)
 
 
 @bp.post("/login/welcome")
@@ -42,7 +44,7 @@ def accept() -> Response:
         raise PageError("pending_unknown")
     who = read_newcomer(pending.newcomer)
     decision = _look(who)
-    if not isinstance(decision, New):
+    if not isinstance(decision, New) or needs_organizer(pending):
         return lead_newcomer(pending, who, decision)
     version = parts().config.terms_version
     if version and (request.form.get("terms") != "yes" or request.form.get("version") != version):

@@ -1,0 +1,48 @@
+"""``/help/why-sign-in``: why somebody is asked to sign in, which account this browser holds, and what to do without one.
+
+Also where somebody ends who comes through a social provider, has no account, and wants a product that only organizers use: no
+account is made that would be of no use.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from idp.accounts.visitor import visitor
+from idp.errors import PageError
+from idp.login.arrival import read_newcomer
+from idp.login.journey import find_pending, provider_name
+from idp.login.pending import Pending
+from idp.parts import parts
+from idp.rendering import render_page
+
+bp = Blueprint("why_sign_in", __name__)
+
+
+@bp.get("/help/why-sign-in")
+def explain() -> Response:
+    """Say it; with a sign-in that is under way (``p``) also for which product, and as whom the person came."""
+    pending = _pending(request.args.get("p", ""))
+    session = visitor()
+    client = parts().clients.find(pending.client_id) if pending is not None else None
+    who = read_newcomer(pending.newcomer) if pending is not None and pending.newcomer else None
+    return render_page(
+        "login/why_sign_in.html",
+        language=(pending.ui_locales if pending is not None else "") or (session.locale if session else None),
+        p=pending.handle if pending is not None else None,
+        client=client,
+        back=(client.client_uri or client.initiate_login_uri) if client else None,
+        signed_in=session.email if session else None,
+        provider=provider_name(who.identity.door) if who else None,
+        email=(who.address or who.identity.email) if who else None,
+    )
+
+
+def _pending(handle: str) -> Pending | None:
+    """The sign-in that is under way; None when there is none, or it is over: the page explains all the same."""
+    if not handle:
+        return None
+    try:
+        return find_pending(handle)
+    except PageError:
+        return None
