@@ -170,7 +170,9 @@ def find_linked(db: Transaction, identity: Identity, *, own_issuer: str) -> Know
     query = _known()
     if identity.issuer == own_issuer:
         row = db.execute(query.where(Account.id == identity.subject).with_for_update(of=Account)).first()
-        return Known(*row) if row else None
+        # Whoever waited may have brought a password that the account's owner has taken out of it meanwhile (``reclaim``).
+        kept = row is not None and db.scalar(select(exists().where(Password.account_id == row.id)))
+        return Known(*row) if row is not None and kept else None
     leads_here = (Link.account_id == Account.id, Link.issuer == identity.issuer, Link.subject == identity.subject)
     row = db.execute(query.join(Link, leads_here[0]).where(*leads_here[1:]).with_for_update(of=Account)).first()
     # Whoever waited for the row has read the link before: meanwhile it may have been taken away, or undone.
