@@ -71,6 +71,9 @@ RESPONSES = Bucket("responses", 100, 0.1)
 # patience with us is not endless; what signs somebody in costs nothing, however large the office.
 SOCIAL = Bucket("social", 60, 2)
 
+# Ways to sign in that one person sets out to add: each that is made is announced by mails that nothing holds back.
+ADDITIONS = Bucket("additions", 10, 360)
+
 Tried = tuple[Bucket, str]
 
 
@@ -187,6 +190,12 @@ def take_social(store: RedisStore, *, provider: str, network: str, now: float) -
 def give_social_back(store: RedisStore, *, provider: str, network: str, now: float) -> None:
     """An answer has named somebody, which costs nothing. One round trip."""
     store.call("idp_throttle_give_back", _social_key(provider, network), *_numbers(SOCIAL, now))
+
+
+def take_addition(store: RedisStore, *, account_id: str, now: float) -> int:
+    """Ask for leave to add a way to sign in; the whole seconds to wait, or 0. One round trip."""
+    wait = store.call("idp_throttle_take", _key(ADDITIONS, account_id), *_numbers(ADDITIONS, now))
+    return math.ceil(int(wait) / 1000)
 
 
 def _social_key(provider: str, network: str) -> str:

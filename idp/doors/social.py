@@ -82,6 +82,9 @@ def add_way(key: str) -> Response:
     if session is None:
         return go("/login")
     here = parts()
+    wait = throttle.take_addition(here.store, account_id=session.account_id, now=here.clock())
+    if wait:
+        raise TooManyRequests(retry_after=wait)
     g.receipt = here.attempts.start()
     trip = _trip(registered, g.receipt, "link", session=session.key)
     try:

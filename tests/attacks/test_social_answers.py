@@ -8,19 +8,21 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from idp.accounts.identity import Identity
 from idp.accounts.lifecycle import apply_revocations, end_everything
+from idp.accounts.linking import reclaim
 from idp.audit import Event
 from idp.doors.oauth import SocialError
 from idp.doors.provider_documents import ProviderDocuments
 from idp.doors.providers import Registered, read_oauth2, read_openid_connect_by_claim
-from idp.models import Link
+from idp.models import Link, Password
 from idp.parts import Parts
 from tests.attacks.test_social_door import asked_by_page, form_of_ours, links
 from tests.doors.test_oauth import CODE as GIVEN
 from tests.doors.test_oauth import NOW, SECRET, Party, Site, at, documents, provider_at, sign, site
 from tests.fakes.product_server import Asked, reply
-from tests.journey import Walker
-from tests.newcomers import come, facebook, with_newcomers
+from tests.journey import Walker, add_carol
+from tests.newcomers import come, facebook, is_signed_in, unverify, with_newcomers
 from tests.social_walker import (
     ACCESS_TOKEN,
     CODE,
@@ -210,3 +212,36 @@ def test_an_address_that_grows_in_lower_case_is_malformed_and_no_mistake_of_ours
     walker = Walker(with_newcomers(parts), parts)
     page = walker.submit(come(walker, facebook(email=None)), "/login/address", username=f"{local}@example.org")
     assert page.status_code == 400
+
+
+# --- an account that is taken back ------------------------------------------------------------------------------------------------
+
+
+def test_a_password_that_was_taken_out_while_it_was_looked_at_opens_nothing(parts: Parts) -> None:
+    """Pre-hijacking: its owner takes the account back in the moment between the check of the old password and the session."""
+    walker = Walker(with_newcomers(parts), parts)
+    account_id = add_carol(parts)
+    issuer = parts.config.issuer
+    own = Identity("password", issuer, account_id, "carol@example.org", True, None, ("pwd",), int(parts.clock()))
+    unverify(parts, account_id)
+    with parts.database.transaction() as db:
+        assert reclaim(db, account_id, "carol@example.org", now=parts.clock())
+    apply_revocations(parts.database, parts.store, parts.clients, parts.clock())
+    page = come(walker, own)
+    assert page.status_code == 403
+    assert not is_signed_in(walker)
+    with parts.database.transaction() as db:
+        db.add(Password(account_id=account_id, hash="another", changed_at=int(parts.clock())))
+    come(walker, own)
+    assert is_signed_in(walker)
+
+
+# --- mails ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_who_adds_ways_for_ever_must_wait(walker: Walker, parts: Parts) -> None:
+    """Each link that is made is announced, whatever was sent before: so there are not many."""
+    walker.follow(come_back(walker, leave(walker)))
+    answers = [form_of_ours(walker) for _ in range(12)]
+    assert [one.status_code for one in answers] == [200] * 10 + [429] * 2
+    assert int(answers[-1].headers["Retry-After"]) > 0
