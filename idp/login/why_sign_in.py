@@ -6,14 +6,15 @@ account is made that would be of no use.
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
 from idp.accounts.visitor import visitor
 from idp.errors import PageError
 from idp.login.arrival import read_newcomer
-from idp.login.journey import find_pending, provider_name
+from idp.login.journey import find_pending, park, provider_name
 from idp.login.pending import Pending
 from idp.parts import parts
+from idp.redirects import go
 from idp.rendering import render_page
 
 bp = Blueprint("why_sign_in", __name__)
@@ -31,11 +32,22 @@ def explain() -> Response:
         language=(pending.ui_locales if pending is not None else "") or (session.locale if session else None),
         p=pending.handle if pending is not None else None,
         client=client,
-        back=(client.client_uri or client.initiate_login_uri) if client else None,
+        back=client.client_uri if client else None,
         signed_in=session.email if session else None,
         provider=provider_name(who.identity.door) if who else None,
         email=(who.address or who.identity.email) if who else None,
     )
+
+
+@bp.post("/help/why-sign-in")
+def use_another_account() -> Response:
+    """Begin at the first step, without the address that stands there and with doors that ask who it is."""
+    pending = _pending(request.form.get("p", ""))
+    if pending is None:
+        g.receipt = parts().attempts.start()
+        return go("/login", p=park("me", fresh=True), other="yes")
+    find_pending(pending.handle, email="", hint="", newcomer="", proving="", asked_silently="yes", fresh="1")
+    return go("/login", p=pending.handle, other="yes")
 
 
 def _pending(handle: str) -> Pending | None:

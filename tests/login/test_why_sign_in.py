@@ -8,7 +8,7 @@ from idp.config import Config
 from idp.models import Account
 from idp.parts import Parts
 from tests.journey import Walker, add_carol
-from tests.newcomers import begin, come, google, opened, text, with_newcomers
+from tests.newcomers import begin, come, google, handle_in, opened, text, with_newcomers
 from tests.registrations import CLIENTS
 
 
@@ -41,7 +41,21 @@ def test_the_sign_in_page_leads_there_and_it_leads_back(walker: Walker) -> None:
 @pytest.mark.parametrize("query", ["", "?p=", "?p=unknown", "?p=%00", "?p=" + "x" * 4000])
 def test_it_explains_also_when_no_sign_in_is_under_way(walker: Walker, query: str) -> None:
     page = walker.get(f"/help/why-sign-in{query}")
-    assert page.status_code == 200 and 'href="/login"' in text(page)
+    assert page.status_code == 200
+    start = walker.follow(walker.submit(page, "/help/why-sign-in"))
+    assert start.request.path == "/login" and 'id="login-page"' in text(start)
+
+
+def test_another_account_begins_anew_without_the_address(walker: Walker, parts: Parts) -> None:
+    add_carol(parts)
+    walker.sign_in(walker.az())
+    typed = walker.follow(walker.submit(walker.follow(walker.az(prompt="login")), username="carol@example.org"))
+    page = walker.get(f"/help/why-sign-in?p={handle_in(typed)}")
+    start = walker.follow(walker.submit(page, "/help/why-sign-in"))
+    assert 'id="login-page"' in text(start) and 'value="carol@example.org"' not in text(start)
+    bob = add_carol(parts, "bob@example.org")
+    assert opened(walker, walker.follow(walker.sign_in(start, "bob@example.org")))
+    assert bob
 
 
 def test_it_says_which_account_this_browser_holds(walker: Walker, parts: Parts) -> None:
