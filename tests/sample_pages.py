@@ -63,7 +63,7 @@ def _welcome(x: Text, **more: Any) -> dict[str, Any]:
     values = {"provider": x("Google"), "email": x("alice@acme.example"), "name": x("Alice Liddell"), "problem": None}
     terms = {"terms_url": x("https://example.org/terms"), "privacy_url": x("https://example.org/privacy")}
     more = {"version": x("2026-11"), "receipt": None} | more
-    return {"p": x("p1"), "client": _bare_client(x), "wait": None} | values | terms | more
+    return {"p": x("p1"), "who": x("w1"), "client": _bare_client(x), "wait": None} | values | terms | more
 
 
 def _why(x: Text) -> dict[str, Any]:

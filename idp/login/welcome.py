@@ -19,6 +19,7 @@ from idp.login.pending import Pending
 from idp.login.social_account import Accepted, Closed, look_at, settle
 from idp.parts import parts
 from idp.redirects import go
+from idp.redis_store import token_hash
 
 bp = Blueprint("welcome", __name__)
 
@@ -46,6 +47,8 @@ def accept() -> Response:
     decision = _look(who)
     if not isinstance(decision, New) or needs_organizer(pending):
         return lead_newcomer(pending, who, decision)
+    if request.form.get("who") != _mark(who):  # in another tab somebody else has come meanwhile
+        return go("/login/welcome", p=pending.handle)
     version = parts().config.terms_version
     if version and (request.form.get("terms") != "yes" or request.form.get("version") != version):
         return _page(pending, who, problem="welcome.terms_missing", status=400)
@@ -67,6 +70,11 @@ def _make(pending: Pending, who: Newcomer, accepted: Accepted) -> Response:
     return ask_again(pending.handle, door)
 
 
+def _mark(who: Newcomer) -> str:
+    """For whom the page was shown: an account is made for no other."""
+    return token_hash("\n".join((who.identity.issuer, who.identity.subject, who.address)))
+
+
 def _look(who: Newcomer) -> Decision | Closed:
     with parts().database.transaction() as db:
         return look_at(db, who, own_issuer=parts().config.issuer)
@@ -80,6 +88,7 @@ def _page(pending: Pending, who: Newcomer, *, problem: str | None = None, status
         status,
         provider=provider_name(who.identity.door),
         email=who.address,
+        who=_mark(who),
         name=told_name(who.identity.name).get("name"),
         terms_url=config.terms_url,
         privacy_url=config.privacy_url,

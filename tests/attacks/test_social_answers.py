@@ -22,7 +22,7 @@ from tests.doors.test_oauth import CODE as GIVEN
 from tests.doors.test_oauth import NOW, SECRET, Party, Site, at, documents, provider_at, sign, site
 from tests.fakes.product_server import Asked, reply
 from tests.journey import Walker, add_carol
-from tests.newcomers import come, facebook, is_signed_in, unverify, with_newcomers
+from tests.newcomers import come, facebook, google, handle_in, is_signed_in, unverify, with_newcomers
 from tests.social_walker import (
     ACCESS_TOKEN,
     CODE,
@@ -245,3 +245,21 @@ def test_who_adds_ways_for_ever_must_wait(walker: Walker, parts: Parts) -> None:
     answers = [form_of_ours(walker) for _ in range(12)]
     assert [one.status_code for one in answers] == [200] * 10 + [429] * 2
     assert int(answers[-1].headers["Retry-After"]) > 0
+
+
+# --- two tabs ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_an_account_is_made_for_whom_the_page_has_named_and_nobody_else(parts: Parts) -> None:
+    """In another tab of the same sign-in somebody else has come meanwhile."""
+    walker = Walker(with_newcomers(parts), parts)
+    first = come(walker, google("g-1", "carol@example.org"))
+    second = come(walker, google("g-2", "dave@example.org"), handle_in(first))
+    page = walker.follow(walker.submit(first, "/login/welcome", terms="yes"))
+    assert 'id="welcome-page"' in page.get_data(as_text=True)
+    assert "dave@example.org" in page.get_data(as_text=True)
+    with parts.database.reading() as db:
+        assert db.query(Link).count() == 0
+    walker.submit(second, "/login/welcome", terms="yes")
+    with parts.database.reading() as db:
+        assert [link.subject for link in db.query(Link)] == ["g-2"]
