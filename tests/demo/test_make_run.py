@@ -300,6 +300,28 @@ def test_each_stand_in_asks_and_can_be_refused(demo: Demo, browser: Browser, key
         page.wait_for_url(f"http://localhost:8000/login/social/{key}/failed*")
 
 
+@pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
+@pytest.mark.parametrize("key", ["google", "apple"])
+def test_a_newcomer_comes_by_a_stand_in(demo: Demo, browser: Browser, key: str, script: bool) -> None:
+    email = f"nina-{key}-{script}@example.net".lower()
+    with browser.new_context(java_script_enabled=script) as context:
+        page = context.new_page()
+        page.goto(PRODUCT)
+        page.click("#sign-in")
+        page.click(f"#social-{key}")
+        page.wait_for_selector("#stand-in-choose")
+        page.fill("#new-name", "Nina Newcomer")
+        page.fill("#new-email", email)
+        page.click("#sign-in-new")
+        page.click("#allow")
+        if key == "apple" and not script:
+            page.click("#send button")  # the answer is a form
+        page.click("#welcome-submit")
+        page.wait_for_selector("#welcome")
+        assert page.inner_text("#welcome") == "Hello, Nina Newcomer"
+        assert page.inner_text("#userinfo-email") == email
+
+
 def test_at_a_stand_in_one_is_its_user(demo: Demo, browser: Browser) -> None:
     with browser.new_context() as context:
         page = context.new_page()
