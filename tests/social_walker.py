@@ -216,9 +216,9 @@ def latest(parts: Parts) -> tuple[Attempt, list[str]]:
 
 
 def receipt_of(response: TestResponse) -> str:
-    found = re.search(r"[0-9A-Z]{4}-[0-9A-Z]{4}", response.get_data(as_text=True))
+    found = re.search(r'id="receipt-code"[^>]*>([0-9A-Z]{4}-[0-9A-Z]{4})<', response.get_data(as_text=True))
     assert found is not None, text(response)
-    return found[0]
+    return found[1]
 
 
 def reason_of(parts: Parts, response: TestResponse) -> str | None:
