@@ -96,7 +96,11 @@ def read_providers(config: Config, references: Mapping[str, str]) -> ProvidersRe
     from idp.doors import provider_entries
 
     return provider_entries.read_providers(
-        path, references, loopback=config.on_loopback, allowed=config.allowed_networks
+        path,
+        references,
+        loopback=config.on_loopback,
+        own_issuer=config.issuer,
+        allowed=config.allowed_networks,
     )
 
 

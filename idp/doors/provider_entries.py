@@ -76,6 +76,7 @@ def read_providers(
     references: Mapping[str, str],
     *,
     loopback: bool,
+    own_issuer: str = "",
     allowed: Sequence[Network] = (),
     known: Mapping[str, Provider] = PROVIDERS,
 ) -> ProvidersReading:
@@ -83,6 +84,7 @@ def read_providers(
 
     :param references: where ``${NAME}`` is looked up.
     :param loopback: whether our own issuer is on loopback, which alone permits http and loopback addresses.
+    :param own_issuer: no provider may be called so: what it says of its people would be taken for accounts of ours.
     :param allowed: private networks that may be reached.
     :param known: the providers of which an entry needs to say nothing but who we are there.
     """
@@ -96,7 +98,7 @@ def read_providers(
         return ProvidersReading({}, [Problem(file, refused.line, refused.message, refused.remedy)])
     found: dict[str, Registered] = {}
     problems: list[Problem] = []
-    issuers = {provider.issuer: key for key, provider in known.items()}
+    issuers = {own_issuer: "IDP_ISSUER"} | {provider.issuer: key for key, provider in known.items()}
     for key, node in entries.items():
         entry = _Entry(key, node, references, loopback, allowed)
         try:

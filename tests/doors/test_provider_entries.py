@@ -233,6 +233,11 @@ def test_a_provider_without_its_secret_is_left_out_and_the_others_stay(environ: 
     assert str(problem).endswith(":2: google: is left out, because ${SECRET} is not set. Set SECRET and start again.")
 
 
+def test_our_own_people_are_nobody_elses(tmp_path: Path) -> None:
+    (problem,) = read(tmp_path, entries(OIDC), own_issuer="https://id.example.com").errors
+    assert "issuer: is that of `IDP_ISSUER`" in problem.message
+
+
 def test_two_entries_never_name_the_same_people(tmp_path: Path) -> None:
     (problem,) = read(tmp_path, entries(OIDC, OIDC.replace("example:", "other:"))).errors
     assert "is that of `example`" in problem.message
