@@ -179,7 +179,9 @@ def at_once(provider: Provider, wanted: Sequence[bytes], then: Callable[[], obje
 def _read(line: socket.socket) -> Reply:
     response = http.client.HTTPResponse(line)
     response.begin()
-    reply = Reply(response.status, dict(response.getheaders()), response.read().decode())
+    # Of a header that is given twice, as Set-Cookie is, all values.
+    headers = {name: response.getheader(name, "") for name, _ in response.getheaders()}
+    reply = Reply(response.status, headers, response.read().decode())
     canaries.register_answer(reply.headers, reply.text)
     return reply
 
