@@ -6,21 +6,30 @@ LK-02: what a provider names leads to one account. Nobody stays signed in by a w
 from __future__ import annotations
 
 import re
+import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from html import unescape
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session as Transaction
 
+from idp.accounts.identity import Identity, read_address
+from idp.accounts.lifecycle import create_account
+from idp.accounts.linking import Known, find_linked
+from idp.accounts.ways import LastWay, NoSuchLink, Unlinked, unlink, ways_in
+from idp.config import Config
 from idp.database import Database
 from idp.models import Account, Link, OutboxMail
 from tests import canaries
-from tests.backends import running_postgres, running_redis
+from tests.backends import running_postgres, running_redis, wait_until
 from tests.party import Party, Reply, add_people, at_once, cookies_of, form_request, page_request
 from tests.races.conftest import BACKENDS
 from tests.running import Provider, running_provider
@@ -29,6 +38,8 @@ from tests.visitor import Visitor, form_of
 
 ROUNDS = 4
 BROWSERS = 6
+OWN = "https://login.example"
+DOORS = ("alpha", "beta")
 _number = count(1)
 
 ENTRY = """\
@@ -197,3 +208,73 @@ def test_nobody_stays_signed_in_by_a_way_that_is_taken_away_in_the_same_moment(
         # The account is whole: who came otherwise is still in, and the name that products know is the same.
         assert lives(provider, cookies_of(mine.http))
         assert sub_of(provider, person) == sub
+
+
+# --- who waits for the account's row ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """On PostgreSQL, where one can see that somebody waits; on SQLite whoever writes waits before they have read anything."""
+    with running_postgres() as postgres:
+        data = tmp_path_factory.mktemp("waiting")
+        database = Database(Config(issuer=OWN, data=data, database_url=postgres.new_database()))
+        database.upgrade()
+        yield database
+        database.close()
+
+
+T = TypeVar("T")
+
+
+def while_one_is_removed(database: Database, then: Callable[[Transaction, str, str], T]) -> T:
+    """Take one of two links away, Alpha's, and do ``then`` meanwhile, which has to wait for it. ``then`` is given the account
+    and the name of the other link."""
+    person = f"racer{next(_number)}@example.org"
+    with database.transaction() as db:
+        account = create_account(
+            db, read_address(person), claims={}, verified=True, password_hash=None,
+            actor="operator:test", now=0, random=secrets.token_bytes,
+        )  # fmt: skip
+        account_id = account.id
+        for door in DOORS:
+            db.add(
+                Link(account_id=account_id, issuer=f"https://{door}.example", subject=person, door=door, created_at=0)
+            )
+    with database.reading() as db:
+        names = {way.door: way.name for way in ways_in(db, account_id, DOORS)}
+
+    def second() -> T:
+        with database.transaction() as db:
+            return then(db, account_id, names["beta"])
+
+    def somebody_waits() -> bool:
+        with database.reading() as db:
+            return bool(db.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+    with ThreadPoolExecutor(1) as others:
+        with database.transaction() as db:
+            assert unlink(db, account_id, names["alpha"], DOORS, now=0) == Unlinked("alpha")
+            waiting = others.submit(second)
+            wait_until(somebody_waits, "the second waits for the first")
+        return waiting.result(60)
+
+
+@pytest.mark.needs("postgresql")
+def test_who_takes_the_other_way_away_meanwhile_is_told_that_it_is_the_last(database: Database) -> None:
+    def remove(db: Transaction, account_id: str, beta: str) -> Unlinked | LastWay | NoSuchLink:
+        return unlink(db, account_id, beta, DOORS, now=0)
+
+    assert while_one_is_removed(database, remove) == LastWay()
+
+
+@pytest.mark.needs("postgresql")
+def test_who_comes_meanwhile_by_a_way_that_is_taken_away_finds_it_no_more(database: Database) -> None:
+    def enter(db: Transaction, account_id: str, _: str) -> Known | None:
+        # Read as the one who takes it away has not finished: it still stands there.
+        subject = db.scalar(select(Link.subject).where(Link.account_id == account_id, Link.door == "alpha"))
+        assert subject is not None
+        who = Identity("alpha", "https://alpha.example", subject, None, False, None, (), 0)
+        return find_linked(db, who, own_issuer=OWN)
+
+    assert while_one_is_removed(database, enter) is None
