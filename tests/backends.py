@@ -24,7 +24,7 @@ import trustme
 
 from tests.needs import program
 
-PATIENCE = 30.0  # seconds for a server to answer, on a machine that is busy with other tests
+PATIENCE = 90.0  # seconds for a server to answer, on a machine that is busy with other tests
 
 
 def wait_until(happened: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:

@@ -258,6 +258,7 @@ HOSTILE = (
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_what_a_provider_says_of_its_error_is_never_shown(walker: Walker, parts: Parts, hostile: str) -> None:
+    hostile = f"{hostile} says provider 71c4e0"  # found nowhere else
     canaries.register(hostile, "a provider's words")
     for error in ("access_denied", hostile):
         back = come_back(walker, leave(walker), code=None, error=error, error_description=hostile, error_uri=hostile)
