@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+import ssl
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, Request
 
+from idp.accounts.identity import read_address
+from idp.accounts.lifecycle import create_account
+from idp.accounts.passwords import PasswordHasher
 from idp.cli.company_arguments import connections_of
 from idp.client_record import hash_secret
 from idp.database import Database
 from tests import canaries
-from tests.backends import running_postgres, running_redis
+from tests.backends import running_postgres, running_redis, wait_until
 from tests.browser import chromium
 from tests.fakes.company_idp import CompanyIdp
 from tests.fakes.company_site import CompanySite
+from tests.fakes.mail_server import MailServer, mail_server
 from tests.fakes.relying_party import RelyingParty, running
+from tests.fakes.social_sites import HOSTS, Person, SocialSites, social_sites
+from tests.journey import PASSWORD
 from tests.running import Provider, running_provider
 from tests.saml_parties import Customer, add_customer
 
 WEBINAR = canaries.register("webinar-secret-0123456789-0123456789", "client secret")
+SOCIAL_WEBINAR = canaries.register("social-webinar-secret-0123456789-0123", "client secret")
 PARTNER = canaries.register("partner-secret-0123456789-0123456789", "client secret")
+
+NOBODY_YET = "https://nobody-yet.example"
 
 CLIENTS = """
 clients:
@@ -107,6 +120,130 @@ def company(world: World) -> Iterator[Company]:
         customer = add_customer(database, connections_of(config), site.idp, now=time.time(), random=secrets.token_bytes)
         database.close()
         yield Company(site, customer, "acme.example")
+
+
+@dataclass
+class Social:
+    """A provider with social doors, and the stand-ins of ``make run`` behind them.
+
+    The issuer is https://localhost, because only there may we call servers on loopback; to the browser it is a foreign site
+    to all the others.
+    """
+
+    provider: Provider
+    webinar: RelyingParty
+    sites: SocialSites
+    mails: MailServer
+    authority: trustme.CA
+    password_hash: str = field(repr=False)
+
+    def add_person(self, email: str, *, verified: bool = True) -> None:
+        """An account with the password of the tests: what ``idp people add`` makes, in a hundredth of its time."""
+        database = Database(self.provider.config)
+        with database.transaction() as db:
+            create_account(
+                db,
+                read_address(email),
+                claims={"name": "Carol Example"},
+                verified=verified,
+                password_hash=self.password_hash,
+                actor="operator:test",
+                now=time.time(),
+                random=secrets.token_bytes,
+            )
+        database.close()
+
+    def start(self, page: Page) -> None:
+        page.goto(f"{self.webinar.address}/start")
+
+    def mailed(self, recipient: str, path: str) -> str:
+        """The link in the last mail to somebody that leads to ``path``."""
+        found: list[str] = []
+
+        def has_come() -> bool:
+            for mail in self.mails.received:
+                if mail.recipient == recipient:
+                    found.extend(re.findall(rf"{re.escape(self.provider.issuer + path)}\?t=\S+", mail.text()))
+            return bool(found)
+
+        wait_until(has_come, f"a mail to {recipient} with a link to {path}", patience=60)
+        canaries.register(found[-1].partition("t=")[2], "link in a mail")
+        return found[-1]
+
+    def sub(self) -> str:
+        """Of who has come to the product last."""
+        return str(self.webinar.seen[-1]["claims"]["sub"])
+
+    def person_at(self, key: str, email: str) -> Person:
+        """Somebody who is signed in at a provider and agrees to everything; it vouches for their address, if it ever does."""
+        site = self.sites.by_key[key]
+        known = [one for one in site.people.values() if email and one.email == email]
+        person = known[0] if known else site.add_person("Carol Example", email, hosted=True)
+        site.everybody, site.consent = person.subject, "allow"
+        return person
+
+
+@pytest.fixture(scope="session")
+def social_world(tmp_path_factory: pytest.TempPathFactory, made_once: Path) -> Iterator[Social]:
+    folder = tmp_path_factory.mktemp("social")
+    authority = trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*HOSTS.values()).configure_cert(tls)
+    webinar = RelyingParty("webinar", SOCIAL_WEBINAR)
+    with ExitStack() as stack:
+        stack.enter_context(running(webinar, "app.webinar.test", authority))
+        sites = stack.enter_context(social_sites(NOBODY_YET, tls=tls))
+        mails = stack.enter_context(mail_server())
+        (folder / "providers.yaml").write_text(sites.providers_yaml, encoding="utf-8")
+        with_seat = CLIENTS.replace("    type: web\n", "    type: web\n    scopes: [openid, profile, email, seat]\n", 1)
+        clients = with_seat.format(
+            webinar=webinar.address,
+            partner="https://www.partner.test",
+            webinar_hash=hash_secret(SOCIAL_WEBINAR),
+            partner_hash=hash_secret(SOCIAL_WEBINAR + "2"),
+        )
+        settings = {
+            "IDP_PROVIDERS": str(folder / "providers.yaml"),
+            "IDP_SMTP": f"localhost:{mails.port}",
+            "IDP_SMTP_STARTTLS": "false",
+            "IDP_TERMS_URL": "https://terms.example/",
+            "IDP_PRIVACY_URL": "https://privacy.example/",
+            "IDP_TERMS_VERSION": "2026-11",
+            **sites.environment,
+        }
+        options = {"clients": clients, "tls": authority, "keys": made_once / "keys", "settings": settings}
+        provider = stack.enter_context(running_provider(folder / "idp", **options))  # type: ignore[arg-type] # as named
+        webinar.provider = provider
+        for site in sites.by_key.values():  # the provider's port was not known before it ran
+            registered = site.registration.redirect_uris
+            site.registration.redirect_uris = tuple(one.replace(NOBODY_YET, provider.issuer) for one in registered)
+        yield Social(provider, webinar, sites, mails, authority, PasswordHasher(1, 1).hash(PASSWORD))
+
+
+@pytest.fixture
+def social(social_world: Social) -> Social:
+    """As it was in the beginning, but for its people."""
+    social_world.sites.forget()
+    social_world.webinar.parameters.clear()
+    social_world.webinar.seen.clear()
+    return social_world
+
+
+@pytest.fixture
+def social_page(context: BrowserContext, social: Social) -> Iterator[Page]:
+    """A tab in which no page of ours may load anything from another site."""
+    page = context.new_page()
+    ours, foreign = urlsplit(social.provider.issuer).netloc, []
+
+    def note(request: Request) -> None:
+        there = urlsplit(request.url)
+        loads = not request.is_navigation_request() and urlsplit(request.frame.url).netloc == ours
+        if loads and there.scheme != "data" and there.netloc != ours:
+            foreign.append(request.url)
+
+    page.on("request", note)
+    yield page
+    assert foreign == []  # only here: what is raised in a listener breaks the connection to the browser
 
 
 @pytest.fixture(scope="session")
