@@ -34,6 +34,9 @@ class Policy:
     :ivar jit: whether the first company sign-in of somebody unknown makes an account.
     :ivar doors: allowed beside the company's own while SSO is optional: ``password``, ``social``.
     :ivar session_idle: seconds, or None for the provider's own; likewise ``session_lifetime``. They only shorten.
+    :ivar shortest_password: characters that a password of its people has at least, or None for the provider's own.
+    :ivar second_factor_from: seconds since 1970 from when on its people need a second factor at every door but the company's own;
+        None: never.
     :ivar live: (id, name) of the connections that people are sent to.
     """
 
@@ -44,6 +47,8 @@ class Policy:
     doors: tuple[str, ...]
     session_idle: int | None
     session_lifetime: int | None
+    shortest_password: int | None
+    second_factor_from: int | None
     live: tuple[tuple[str, str], ...]
 
 
@@ -70,7 +75,8 @@ def policy_of_company(db: Session, company_id: str) -> Policy:
 def set_policy(
     db: Session, company_id: str, changes: Mapping[str, Any], *, config: Config, actor: str, now: float
 ) -> None:
-    """Change what a company decides by itself: ``jit``, ``doors``, ``session_idle``, ``session_lifetime``, ``contacts``.
+    """Change what a company decides by itself: ``jit``, ``doors``, ``session_idle``, ``session_lifetime``, ``shortest_password``,
+    ``second_factor_from``, ``contacts``.
 
     Nothing else can be set here, whatever a form sends (AD-02); requiring SSO is ``require_sso``.
 
@@ -151,6 +157,8 @@ class _PolicyChange(BaseModel):
     doors: Annotated[list[Door], AfterValidator(_unique)] = []
     session_idle: Annotated[int, Field(ge=60)] | None = None
     session_lifetime: Annotated[int, Field(ge=60)] | None = None
+    shortest_password: Annotated[int, Field(ge=8, le=64)] | None = None
+    second_factor_from: Annotated[int, Field(ge=0)] | None = None
     contacts: Annotated[
         list[Annotated[str, Field(max_length=320), AfterValidator(check_recipient)]],
         Field(max_length=10),
@@ -176,6 +184,8 @@ def _policy(db: Session, query: Any) -> Policy | None:
         doors=tuple(company.doors),
         session_idle=company.session_idle,
         session_lifetime=company.session_lifetime,
+        shortest_password=company.shortest_password,
+        second_factor_from=company.second_factor_from,
         live=tuple((row[1], row[2]) for row in rows if row[1] is not None),
     )
 

@@ -129,6 +129,14 @@ class Config(BaseModel):
         max_length=64,
         description="Which version of the terms people accept today, e.g. `2026-11`; it is kept with their account.",
     )
+    breach_list: Path | None = Field(
+        None,
+        description="Passwords that are known from breaches, as `idp passwords build-breach-list` writes them. Default: the small list that comes with the provider.",
+    )
+    new_device_code: bool = Field(
+        False,
+        description="Ask whoever signs in with a password and no second factor in a new browser for a code that is mailed to them.",
+    )
     session_idle: int = Field(8 * 3600, ge=60, description="A session without use ends after this.")
     session_lifetime: int = Field(24 * 3600, ge=60, description="A session ends after this however much it is used.")
     session_kept: int = Field(

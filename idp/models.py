@@ -57,6 +57,9 @@ class Account(Table):
     # The terms that the person has accepted (IDP_TERMS_VERSION then) and when; None: an operator or a company made the account.
     terms_version: Mapped[str | None] = mapped_column(String(64))
     terms_accepted_at: Mapped[int | None] = mapped_column(BigInteger)
+    # Where reset mails go instead of the primary address, if the person has proved that it is theirs. Nobody signs in with it.
+    recovery_email: Mapped[str | None] = mapped_column(String(320))
+    recovery_verified_at: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[int] = mapped_column(BigInteger)
     updated_at: Mapped[int] = mapped_column(BigInteger)
 
@@ -93,6 +96,76 @@ class Password(Table):
     account: Mapped[Account] = relationship(back_populates="password")
 
 
+class Passkey(Table):
+    """A passkey of a person (Web Authentication Level 3). Its user handle is the account's ``sub``."""
+
+    __tablename__ = "passkeys"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+    credential_id: Mapped[str] = mapped_column(String(1400), unique=True)  # base64url; up to 1023 bytes
+    public_key: Mapped[str] = mapped_column(Text)  # COSE, base64url
+    sign_count: Mapped[int] = mapped_column(BigInteger, default=0)
+    transports: Mapped[list[str]] = mapped_column(default=list)
+    name: Mapped[str] = mapped_column(String(80))  # what the person calls it
+    synced: Mapped[bool] = mapped_column(Boolean, default=False)  # its maker copies it to the person's other devices
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    last_used_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class Totp(Table):
+    """An authenticator app of a person (RFC 6238): SHA-1, six digits, thirty seconds."""
+
+    __tablename__ = "totps"
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    sealed_secret: Mapped[str] = mapped_column(Text)
+    # The step of the last code that was taken: that one and older ones are refused (RFC 6238, section 5.2).
+    last_step: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class RecoveryCode(Table):
+    """One of the codes that a person has written down for the day on which the other factors are lost."""
+
+    __tablename__ = "recovery_codes"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+    code_hash: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    used_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class EmailChange(Table):
+    """Another address that a person wants, until both mailboxes have agreed. Until then it gives nothing to anybody."""
+
+    __tablename__ = "email_changes"
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    address: Mapped[str] = mapped_column(String(320))
+    canonical: Mapped[str] = mapped_column(String(320))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+    old_proved_at: Mapped[int | None] = mapped_column(BigInteger)
+    new_proved_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class Invitation(Table):
+    """That somebody was asked to use the account which was made for them; only the link that was sent last works."""
+
+    __tablename__ = "invitations"
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    # None: by an operator.
+    company_id: Mapped[str | None] = mapped_column(ForeignKey("companies.id", ondelete="CASCADE"), index=True)
+    sent: Mapped[int] = mapped_column(Integer, default=0)  # how many times
+    last_sent_at: Mapped[int | None] = mapped_column(BigInteger)
+    expires_at: Mapped[int | None] = mapped_column(BigInteger)
+    accepted_at: Mapped[int | None] = mapped_column(BigInteger)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
 class Link(Table):
     """An identity at a door that leads to an account: the login key is (issuer, subject), never the e-mail."""
 
@@ -124,6 +197,9 @@ class Company(Table):
     # Seconds; they shorten what the provider allows and never lengthen it.
     session_idle: Mapped[int | None] = mapped_column(Integer)
     session_lifetime: Mapped[int | None] = mapped_column(Integer)
+    shortest_password: Mapped[int | None] = mapped_column(Integer)  # characters; longer than the provider's own
+    # From when on (seconds since 1970) its people need a second factor, except through the company's own door.
+    second_factor_from: Mapped[int | None] = mapped_column(BigInteger)
     contacts: Mapped[list[str]] = mapped_column(default=list)  # technical contacts: certificates, metadata, domains
     created_at: Mapped[int] = mapped_column(BigInteger)
     updated_at: Mapped[int] = mapped_column(BigInteger)
@@ -272,6 +348,8 @@ class Device(Table):
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
     secret_hash: Mapped[str] = mapped_column(String(64))
     label: Mapped[str] = mapped_column(String(128))  # "Firefox on Linux"
+    # Until then it is not asked for the second factor: the person has said that it is theirs.
+    remembered_until: Mapped[int | None] = mapped_column(BigInteger)
     first_seen_at: Mapped[int] = mapped_column(BigInteger)
     last_seen_at: Mapped[int] = mapped_column(BigInteger)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from idp.models import Company
 
 LISTS = ("doors", "contacts")
-SECONDS = ("session_idle", "session_lifetime")
+NUMBERS = ("session_idle", "session_lifetime", "shortest_password")
 
 
 @click.group("companies")
@@ -128,6 +129,8 @@ def set_policies(company: str, changes: tuple[str, ...]) -> None:
     doors=password,social       allowed beside the company's own while SSO is optional
     session_idle=1800           seconds without use after which its people sign in again
     session_lifetime=36000      seconds after which they do in any case
+    shortest_password=15        characters that a new password of its people has at least
+    second_factor_from=2027-01-31  day (UTC) from when on they need a second factor, except through the company's own door
     contacts=it@acme.example    who hears of certificates, metadata and domains (by comma; none: the administrators)
 
     Requiring SSO has a command of its own: idp companies require-sso
@@ -219,6 +222,8 @@ def _policies(company: Company) -> dict[str, Any]:
         "doors": company.doors,
         "session_idle": company.session_idle,
         "session_lifetime": company.session_lifetime,
+        "shortest_password": company.shortest_password,
+        "second_factor_from": company.second_factor_from,
         "contacts": company.contacts,
         "created_at": company.created_at,
     }
@@ -230,6 +235,16 @@ def _value(key: str, text: str) -> Any:
         return {"true": True, "false": False}.get(text, text)
     if key in LISTS:
         return [part.strip() for part in text.split(",")] if text else []
-    if key in SECONDS:
+    if key == "second_factor_from":
+        return _day(text)
+    if key in NUMBERS:
         return None if text == "" else int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else text
     return text
+
+
+def _day(text: str) -> Any:
+    """The first second of a day (UTC) that is written as ISO 8601 has it."""
+    try:
+        return int(datetime.fromisoformat(f"{text}T00:00:00+00:00").timestamp()) if text else None
+    except ValueError:
+        return text

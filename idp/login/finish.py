@@ -397,4 +397,4 @@ def _go_on(pending: Pending, session: Session) -> Response:
         # The product begins anew, with a request of its own (OpenID Connect Core 4): nothing is handed over unasked.
         uri = client.initiate_login_uri
         return leave(f"{uri}{'&' if '?' in uri else '?'}{urlencode({'iss': here.config.issuer})}")
-    return go("/me")
+    return go(pending.request or "/me")

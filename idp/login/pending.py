@@ -18,7 +18,7 @@ LIFETIME = 15 * 60  # seconds that a person has to sign in
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A parked request. ``request`` is the query string as it was checked; "" when the person came without a product."""
+    """A parked request. ``request`` is the query string as it was checked, or for purpose ``me`` the page of theirs that comes next."""
 
     handle: str
     purpose: str  # authorize (back to the relying party), logout, me (to the person's own pages), product (begun at one's door)
@@ -50,6 +50,7 @@ class Pending:
     asked_silently: bool = (
         False  # the social provider of this browser was asked without showing anything, whatever it said; or may not be
     )
+    half: str = ""  # who has come through a door and must still show a second factor (login/second_step.py)
     hint: str = ""  # the address that the product named or the person typed: what other sites may be told
 
 
@@ -105,7 +106,7 @@ def park(
 
 def find(store: RedisStore, handle: str, browser: str, now: float, **notes: str) -> Pending:
     """Find the pending login and, in the same round trip, note ``email``, ``keep``, ``session``, ``asked``, ``consent``, ``failed``,
-    ``arrival``, ``newcomer``, ``proving``, ``asked_silently`` or ``hint``.
+    ``arrival``, ``newcomer``, ``proving``, ``asked_silently``, ``half`` or ``hint``.
 
     :raises PageError: it is unknown or over (``pending_unknown``), or it began in another browser
         (``pending_foreign_browser``).
@@ -156,5 +157,6 @@ def _pending(handle: str, answer: list[object]) -> Pending:
         newcomer=fields.get("newcomer", ""),
         proving=fields.get("proving") == "yes",
         asked_silently=fields.get("asked_silently") == "yes",
+        half=fields.get("half", ""),
         hint=fields.get("hint", ""),
     )

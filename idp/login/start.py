@@ -6,6 +6,7 @@ account (``routing.py``).
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, g, request
@@ -14,6 +15,7 @@ from idp.accounts.identity import canonical_email
 from idp.accounts.remembered import remembered
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
+from idp.errors import PageError
 from idp.login.journey import find_pending, lead_to_provider, park, show
 from idp.login.pending import Pending
 from idp.login.routing import Choose, OwnEmail, Route, ToConnection
@@ -24,6 +26,7 @@ from idp.redirects import go
 bp = Blueprint("login_start", __name__)
 
 MAX_EMAIL = 320
+OWN_PAGE = re.compile(r"/me(/[a-z-]{1,40}){0,3}")
 
 
 @bp.get("/login")
@@ -34,6 +37,8 @@ def ask_email() -> Response:
     may still be signed in there: it is asked once, without showing anything.
     """
     handle = request.args.get("p")
+    if "again" in request.args:
+        return _ask_anew(request.args["again"])
     if not handle:
         g.receipt = parts().attempts.start()
         return go("/login", p=park("me", email=remembered()))
@@ -74,6 +79,15 @@ def take_email() -> Response:
         return _page(find_pending(handle), username, problem="login.email_malformed", status=400)
     pending = find_pending(handle, email=username, keep=kept, hint=username)
     return _lead(pending, door_of(email, hinted=pending.connection))
+
+
+def _ask_anew(path: str) -> Response:
+    """Have who is signed in prove once more who they are, for one of their own pages (``fresh_proof.py``)."""
+    if not OWN_PAGE.fullmatch(path):
+        raise PageError("request_unreadable", parameter="again")
+    session = visitor()
+    g.receipt = parts().attempts.start()
+    return go("/login", p=park("me", request=path, email=session.email if session else remembered(), fresh=True))
 
 
 def _silent_provider(pending: Pending) -> str:

@@ -152,11 +152,14 @@ def test_policies_are_set_and_taken_back(idp: Idp, acme: Customer) -> None:
             "jit=false",
             "doors=password",
             "session_idle=1800",
+            "shortest_password=15",
+            "second_factor_from=2027-01-31",
             "contacts=it@acme.example",
         )
     )
     shown = told(idp("show", "Acme Inc", "--json"))
     assert (shown["jit"], shown["doors"], shown["session_idle"]) == (False, ["password"], 1800)
+    assert (shown["shortest_password"], shown["second_factor_from"]) == (15, 1801353600)
     assert shown["contacts"] == ["it@acme.example"]
     done(idp("set", "Acme Inc", "session_idle=", "contacts=", "doors=social,password"))
     shown = told(idp("show", "Acme Inc", "--json"))
@@ -170,6 +173,8 @@ def test_policies_are_set_and_taken_back(idp: Idp, acme: Customer) -> None:
         ("jit=perhaps", "jit"),
         ("doors=window", "doors"),
         ("session_idle=1h", "session_idle"),
+        ("second_factor_from=tomorrow", "second_factor_from"),
+        ("shortest_password=7", "shortest_password"),
         ("session_lifetime=999999999", "company_session_too_long"),
         ("contacts=nobody", "contacts"),
         ("name=", "name"),

@@ -6,7 +6,7 @@ import pytest
 
 from idp.parts import Parts
 from tests.conftest import Clock
-from tests.journey import Walker, add_carol
+from tests.journey import PASSWORD, Walker, add_carol
 
 ACCOUNT = "__Host-idp_account"
 MONTH = 31 * 86400
@@ -86,3 +86,19 @@ def test_what_is_no_address_is_said_so_at_once(walker: Walker, typed: str) -> No
     page = walker.submit(walker.follow(walker.az()), "/login", username=typed)
     assert page.status_code == 400
     assert 'role="alert"' in page.get_data(as_text=True)
+
+
+def test_who_proves_themselves_anew_for_a_page_of_their_own_comes_back_to_it(walker: Walker, clock: Clock) -> None:
+    walker.code()
+    clock.advance(1000)
+    asked = walker.follow(walker.get("/login?again=/me/password"))
+    assert 'value="carol@example.org"' in asked.get_data(as_text=True)
+    answer = walker.submit(asked, "/login/password", username="carol@example.org", password=PASSWORD)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/me/password")
+
+
+@pytest.mark.parametrize(
+    "path", ["//evil.example", "/me/../logout", "https://evil.example/me", "/login", "/me?x=1", ""]
+)
+def test_nobody_is_led_elsewhere_by_proving_themselves_anew(walker: Walker, path: str) -> None:
+    assert walker.get("/login", query_string={"again": path}).status_code == 400
