@@ -195,7 +195,7 @@ def apply_revocations(database: Database, store: RedisStore, clients: Clients, n
     for _, kind, account_id, client_id in todo:
         if kind in ("account", "door"):
             sessions.end_sessions(store, _ending(store, kind, account_id, client_id, now))
-        if kind == "account":
+        if kind in ("account", "door"):  # by whatever door what was granted offline came: its session may be long over
             grants.end_account_grants(store, account_id)
         elif kind == "consent":
             sessions.set_consent(store, account_id, str(client_id), ())

@@ -13,7 +13,7 @@ from idp.parts import Parts
 from tests.conftest import Clock
 from tests.journey import PASSWORD, Walker, add_carol
 from tests.newcomers import come, google, is_signed_in, links, mailed, mails, opened, text, with_newcomers
-from tests.people import access_is_alive, give, open_for
+from tests.people import access_is_alive, give, open_for, refresh_is_alive
 from tests.saml_parties import Customer, belong, decide_for
 
 PROVIDERS = ("google", "facebook", "github")
@@ -63,6 +63,7 @@ def test_a_link_is_taken_away_after_a_question_and_its_sessions_end(walker: Walk
     link_google(walker)
     by_google, cookie = open_for(parts, carol, door="google")
     issued = give(parts, by_google)
+    offline = give(parts, by_google, offline=True)
     mine = Walker(walker.app, parts)
     mine.sign_in(mine.get("/me"))
     question = mine.get(re.search(r"/me/links/remove\?link=\w+", text(mine.get("/me")))[0])  # type: ignore[index]
@@ -70,6 +71,7 @@ def test_a_link_is_taken_away_after_a_question_and_its_sessions_end(walker: Walk
     assert mine.submit(question, "/me/links/remove").location == "/me?notice=unlinked"
     assert links(parts) == []
     assert find_session(parts.store, cookie, parts.clock()) is None and not access_is_alive(parts, issued)
+    assert not refresh_is_alive(parts, offline)
     assert is_signed_in(mine)  # who came otherwise stays
     assert not is_signed_in(walker)  # who came by Google does not
     # Both are whole: the account opens as before, under the same name, and Google's person is somebody to be proved again.
