@@ -7,6 +7,7 @@ from contextlib import suppress
 from flask import Blueprint, Response, g, request
 
 from idp import cookies
+from idp.accounts.fresh_proof import prove_anew
 from idp.accounts.lifecycle import apply_revocations
 from idp.accounts.linking import UNDO, UNDO_PATH
 from idp.accounts.mailed_links import SECRET, find_link, take_link
@@ -30,6 +31,9 @@ def ask_to_remove() -> Response:
     session = visitor()
     if session is None:
         return go("/login")
+    anew = prove_anew(session, "/me")
+    if anew is not None:
+        return anew
     here = parts()
     name = request.args.get("link", "")
     with here.database.reading() as db:
@@ -47,6 +51,9 @@ def remove() -> Response:
     session = visitor()
     if session is None:
         return go("/login")
+    anew = prove_anew(session, "/me")
+    if anew is not None:
+        return anew
     here = parts()
     name = request.form.get("link", "")
     with here.database.transaction() as db:

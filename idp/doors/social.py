@@ -18,6 +18,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import TooManyRequests
 
 from idp import cookies, csrf, throttle
+from idp.accounts.fresh_proof import prove_anew
 from idp.accounts.identity import Identity, canonical_email
 from idp.accounts.remembered import remembered
 from idp.accounts.visitor import visitor
@@ -81,6 +82,9 @@ def add_way(key: str) -> Response:
     session = visitor()
     if session is None:
         return go("/login")
+    anew = prove_anew(session, "/me")
+    if anew is not None:
+        return anew
     here = parts()
     wait = throttle.take_addition(here.store, account_id=session.account_id, now=here.clock())
     if wait:

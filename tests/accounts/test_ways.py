@@ -81,6 +81,25 @@ def test_a_link_is_taken_away_after_a_question_and_its_sessions_end(walker: Walk
         assert db.query(AuditEvent).filter_by(event="person.unlinked", account_id=carol).one().facts["by"] == "person"
 
 
+@pytest.mark.parametrize("act", ["add", "remove"])
+def test_whoever_has_not_proved_lately_who_they_are_does_so_before_a_way_changes(
+    walker: Walker, parts: Parts, clock: Clock, act: str
+) -> None:
+    add_carol(parts)
+    link_google(walker)
+    mine = Walker(walker.app, parts)
+    mine.sign_in(mine.get("/me"))
+    page = mine.get("/me")
+    clock.advance(16 * 60)
+    if act == "add":
+        anew = mine.submit(page, "/login/social/facebook/link")
+    else:
+        anew = mine.get(re.search(r"/me/links/remove\?link=\w+", text(page))[0])  # type: ignore[index]
+    assert anew.location == "/login?again=%2Fme"
+    back = mine.submit(mine.follow(anew), "/login/password", username="carol@example.org", password=PASSWORD)
+    assert back.location == "/me" and links(parts) == [("google", "g-1", "password")]
+
+
 def test_the_last_way_in_stays_and_the_page_says_the_way_out(walker: Walker, parts: Parts) -> None:
     assert opened(walker, walker.follow(walker.submit(come(walker, google()), "/login/welcome", terms="yes")))
     question = walker.get(re.search(r"/me/links/remove\?link=\w+", text(walker.get("/me")))[0])  # type: ignore[index]

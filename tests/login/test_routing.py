@@ -23,6 +23,8 @@ def policy(*live: tuple[str, str], sso: str = "optional") -> Policy:
         doors=("password", "social"),
         session_idle=None,
         session_lifetime=None,
+        shortest_password=None,
+        second_factor_from=None,
         live=live,
     )
 
