@@ -45,7 +45,7 @@ class Event(StrEnum):
     )
     person_reclaimed = (
         "person.reclaimed",
-        "Somebody proved by mail an address that nobody had proved: password, links and sessions from before are gone.",
+        "Somebody proved by mail an address that nobody had proved: passwords, links, factors and sessions from before are gone.",
     )
     person_signed_out = "person.signed_out", "A person ended one session."
     person_signed_out_everywhere = "person.signed_out_everywhere", "All sessions and grants of a person were ended."

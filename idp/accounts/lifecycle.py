@@ -11,7 +11,7 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Transaction
 from sqlalchemy.orm import object_session
@@ -24,7 +24,20 @@ from idp.accounts.standard_claims import NAMES, WrongClaim, check_claim
 from idp.clients import Clients
 from idp.companies import company_claim
 from idp.database import Database
-from idp.models import Account, Consent, Email, Password, Revocation
+from idp.models import (
+    Account,
+    Consent,
+    Device,
+    Email,
+    EmailChange,
+    Link,
+    MailedLink,
+    Passkey,
+    Password,
+    RecoveryCode,
+    Revocation,
+    Totp,
+)
 from idp.redis_store import RedisStore
 
 AT_ONCE = 100  # revocations that are applied in one go
@@ -153,6 +166,32 @@ def end_everything(db: Transaction, account_id: str, *, event: audit.Event, acto
     """End all sessions and all grants of a person, offline ones too; products are told."""
     db.add(Revocation(kind="account", account_id=account_id, created_at=int(now)))
     audit.record(db, event, now=now, actor=actor, account_id=account_id)
+
+
+def wipe_unproven(db: Transaction, account_id: str, canonical: str, *, now: float) -> bool:
+    """Somebody has proved by its mail that an address is theirs. If nobody had before, whoever made the account need not be
+    they: all by which its maker could come back is taken out, and whoever is signed in to it is signed out (pre-hijacking, RC-10).
+
+    The address itself is noted as proved by ``linking.verify_address``, whether anything was wiped or not.
+
+    :param canonical: the address, in its canonical form.
+    :returns: whether nobody had proved it, so that it was done.
+    """
+    verified_at = db.scalar(
+        select(Email.verified_at).where(Email.account_id == account_id, Email.canonical == canonical)
+    )
+    if verified_at is not None:
+        return False
+    for table in (Password, Passkey, Totp, RecoveryCode, Link, EmailChange, Device, Consent):
+        db.execute(delete(table).where(table.account_id == account_id))
+    under_way = update(MailedLink).where(MailedLink.account_id == account_id, MailedLink.used_at.is_(None))
+    db.execute(under_way.values(used_at=int(now)))
+    # Who made the account has accepted the terms in nobody's name but their own.
+    nothing = {"recovery_email": None, "recovery_verified_at": None, "terms_version": None, "terms_accepted_at": None}
+    db.execute(update(Account).where(Account.id == account_id).values(nothing))
+    db.expire_all()
+    end_everything(db, account_id, event=audit.Event.person_reclaimed, actor=f"person:{account_id}", now=now)
+    return True
 
 
 def withdraw_consent(db: Transaction, account: Account, client_id: str, *, actor: str, now: float) -> bool:

@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session as Transaction
 
 from idp import audit
 from idp.accounts.identity import Identity
-from idp.accounts.lifecycle import end_everything
 from idp.accounts.mailed_links import make_link
 from idp.mail import DAY, queue_mail
 from idp.models import Account, Email, Link, Member, Password
@@ -170,7 +169,7 @@ def find_linked(db: Transaction, identity: Identity, *, own_issuer: str) -> Know
     query = _known()
     if identity.issuer == own_issuer:
         row = db.execute(query.where(Account.id == identity.subject).with_for_update(of=Account)).first()
-        # Whoever waited may have brought a password that the account's owner has taken out of it meanwhile (``reclaim``).
+        # Whoever waited may have brought a password that the account's owner has taken out of it meanwhile (``wipe_unproven``).
         kept = row is not None and db.scalar(select(exists().where(Password.account_id == row.id)))
         return Known(*row) if row is not None and kept else None
     leads_here = (Link.account_id == Account.id, Link.issuer == identity.issuer, Link.subject == identity.subject)
@@ -279,24 +278,6 @@ def make_undo_link(db: Transaction, made: Link, *, now: float, random: Callable[
         random=random,
     )
     return f"{UNDO_PATH}?t={secret}"
-
-
-def reclaim(db: Transaction, account_id: str, canonical: str, *, now: float) -> bool:
-    """Somebody has proved by its mail that an address is theirs. If nobody had before, whoever made the account need not be
-    they: what was set in it so far is taken out, and whoever is signed in to it is signed out (pre-hijacking, RC-10).
-
-    :returns: whether that was so.
-    """
-    verified_at = db.scalar(
-        select(Email.verified_at).where(Email.account_id == account_id, Email.canonical == canonical)
-    )
-    if verified_at is not None:
-        return False
-    db.execute(delete(Password).where(Password.account_id == account_id))
-    db.execute(delete(Link).where(Link.account_id == account_id))
-    db.expire_all()
-    end_everything(db, account_id, event=audit.Event.person_reclaimed, actor=f"person:{account_id}", now=now)
-    return True
 
 
 def verify_address(db: Transaction, account_id: str, canonical: str, *, now: float) -> bool:

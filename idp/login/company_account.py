@@ -13,7 +13,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session as Transaction
 
 from idp.accounts.identity import read_address
-from idp.accounts.lifecycle import create_account
+from idp.accounts.lifecycle import create_account, wipe_unproven
 from idp.accounts.linking import (
     Decision,
     Found,
@@ -26,7 +26,6 @@ from idp.accounts.linking import (
     find_email_owner,
     find_linked,
     link,
-    reclaim,
     verify_address,
 )
 from idp.accounts.standard_claims import told_name
@@ -123,7 +122,7 @@ def link_proved(db: Transaction, account_id: str, arrival: Arrival, by: Proof, n
     :raises IntegrityError: see ``linking.link``.
     """
     if by == "mail":
-        reclaim(db, account_id, arrival.identity.email or "", now=now)
+        wipe_unproven(db, account_id, arrival.identity.email or "", now=now)
     _link(db, account_id, arrival, by, now)
     _join(db, account_id, arrival, now)
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session as Transaction
 
 from idp import audit
 from idp.accounts.identity import read_address
-from idp.accounts.lifecycle import create_account
+from idp.accounts.lifecycle import create_account, wipe_unproven
 from idp.accounts.linking import (
     Decision,
     Found,
@@ -27,7 +27,6 @@ from idp.accounts.linking import (
     find_linked,
     link,
     link_social,
-    reclaim,
     verify_address,
 )
 from idp.accounts.standard_claims import told_name
@@ -137,7 +136,7 @@ def link_newcomer(db: Transaction, account_id: str, who: Newcomer, by: Proof, li
     if closed is not None:
         return closed
     if by == "mail":
-        reclaim(db, account_id, who.address, now=linking.now)
+        wipe_unproven(db, account_id, who.address, now=linking.now)
     link_social(
         db,
         account_id,

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from idp.accounts.identity import Identity
-from idp.accounts.lifecycle import apply_revocations, end_everything
-from idp.accounts.linking import reclaim
+from idp.accounts.lifecycle import apply_revocations, end_everything, wipe_unproven
 from idp.audit import Event
 from idp.doors.oauth import SocialError
 from idp.doors.provider_documents import ProviderDocuments
@@ -225,7 +224,7 @@ def test_a_password_that_was_taken_out_while_it_was_looked_at_opens_nothing(part
     own = Identity("password", issuer, account_id, "carol@example.org", True, None, ("pwd",), int(parts.clock()))
     unverify(parts, account_id)
     with parts.database.transaction() as db:
-        assert reclaim(db, account_id, "carol@example.org", now=parts.clock())
+        assert wipe_unproven(db, account_id, "carol@example.org", now=parts.clock())
     apply_revocations(parts.database, parts.store, parts.clients, parts.clock())
     page = come(walker, own)
     assert page.status_code == 403
