@@ -181,7 +181,7 @@ class Config(BaseModel):
             raise ValueError(f"there is no folder {value}")
         return value
 
-    @field_validator("redis_ca", "tls_certificate", "tls_key")
+    @field_validator("redis_ca", "tls_certificate", "tls_key", "breach_list")
     @classmethod
     def _file_can_be_read(cls, value: Path | None) -> Path | None:
         if value is not None and not (os.path.isfile(value) and os.access(value, os.R_OK)):

@@ -15,6 +15,7 @@ from flask import current_app
 from idp.config import Config
 
 if TYPE_CHECKING:  # the heavy ones are imported when they are built
+    from idp.accounts.breach_list import BreachList
     from idp.accounts.passwords import PasswordHasher
     from idp.attempts import Attempts
     from idp.clients import Clients
@@ -51,6 +52,7 @@ class Parts:
     languages: Languages
     attempts: Attempts
     hasher: PasswordHasher
+    breach_list: BreachList
     outgoing: Fetcher
     sealer: Sealer  # of mail
     connections: Connections
@@ -65,6 +67,7 @@ class Parts:
     def close(self) -> None:
         """Write out what waits in memory and close the connections."""
         self.attempts.close()
+        self.breach_list.close()
         self.store.close()
         self.database.close()
 
@@ -118,6 +121,7 @@ def build(
     ``references`` resolves ``${NAME}`` in clients.yaml and providers.yaml; ``redis_url`` is the embedded server's address when this process
     was told it by the one that owns the server. ``keys_looked_at``: as ``look_every`` of ``KeyRing``.
     """
+    from idp.accounts.breach_list import SHIPPED, BreachList
     from idp.accounts.passwords import PasswordHasher
     from idp.attempts import Attempts
     from idp.clients import Clients
@@ -162,6 +166,7 @@ def build(
         languages=languages,
         attempts=attempts,
         hasher=PasswordHasher(config.hashing, config.threads - RESERVED_THREADS),
+        breach_list=BreachList(config.breach_list or SHIPPED),
         outgoing=outgoing,
         sealer=Sealer(keys.derive("mail"), random),
         connections=Connections(config.issuer, Sealer(keys.derive("connections"), random)),

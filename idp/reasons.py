@@ -174,6 +174,26 @@ _TABLE = (
     ),
     Reason("password_too_long", "person", "The password is longer than 1024 characters; no password of ours is."),
     Reason(
+        "password_short",
+        "person",
+        "The password that the person wants has fewer characters than the provider or their company asks for.",
+    ),
+    Reason(
+        "password_breached",
+        "person",
+        "The password that the person wants is on the list of those known from breaches (IDP_BREACH_LIST).",
+    ),
+    Reason(
+        "password_about_you",
+        "person",
+        "The password that the person wants is made of their address, name, company or this site, with little else.",
+    ),
+    Reason(
+        "password_guessable",
+        "person",
+        "The password that the person wants would be among the first hundred million that somebody guesses.",
+    ),
+    Reason(
         "account_unknown",
         "person",
         "No account fits. At the password door the page says the same as for a wrong password.",
