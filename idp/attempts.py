@@ -65,6 +65,11 @@ class Step(StrEnum):
     social_identified = auto()  # whom a social provider names
     connection_tested = auto()  # a test trip: every check held, and nobody was signed in
     password_checked = auto()
+    passkey_checked = auto()
+    passkey_added = auto()
+    passkey_removed = auto()
+    reset_asked = auto()  # a password was forgotten: the mail says what to do
+    password_reset = auto()  # another one was set by the link in it
     throttled = auto()
     account_decision = auto()
     address_asked = auto()  # the provider names no address that may be believed
@@ -72,6 +77,7 @@ class Step(StrEnum):
     link_asked = auto()  # the old account must be proved first
     linked = auto()
     unlinked = auto()
+    password_set = auto()  # by its owner
     session_opened = auto()
     consent_asked = auto()
     consent_given = auto()
@@ -91,7 +97,11 @@ _ENDS = {  # what an attempt has become by a step without a reason
     Step.code_issued: "done",
     Step.token_issued: "done",
     Step.token_refreshed: "done",
+    Step.password_reset: "done",
+    Step.passkey_added: "done",
+    Step.passkey_removed: "done",
     Step.unlinked: "done",
+    Step.password_set: "done",
     Step.signed_out: "done",
     Step.request_refused: "failed",
     Step.consent_denied: "failed",

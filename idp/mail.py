@@ -96,6 +96,13 @@ def queue_mail(
     return True
 
 
+def sender_of(config: Config) -> Address:
+    """From whom our mails come (IDP_MAIL_FROM)."""
+    [(name, address)] = getaddresses([config.mail_from or f"no-reply@{_mail_domain(config)}"])
+    local, _, domain = address.rpartition("@")
+    return Address(name, local, domain)
+
+
 def check_recipient(address: str) -> str:
     """The address as mails are queued to it: in lower case, so that one mailbox has one count however it is spelled.
 
@@ -120,9 +127,7 @@ class Mailer:
         self._tls = tls
         host, _, port = config.smtp.rpartition(":")
         self._server = (host.strip("[]"), int(port))
-        [(name, address)] = getaddresses([config.mail_from or f"no-reply@{_mail_domain(config)}"])
-        local, _, domain = address.rpartition("@")
-        self._sender = Address(name, local, domain)
+        self._sender = sender_of(config)
         ours = Path(__file__).parent / "templates"
         folders = [config.templates, ours] if config.templates else [ours]
         self._templates = Environment(

@@ -52,6 +52,9 @@ CLIENT = Bucket("client", 30, 2)
 PROOF_MAILS = Bucket("proof-mails", 10, 120)
 PROOF_MAILS_AROUND = Bucket("proof-mails-around", 50, 30)
 PROOF_MAILS_TO = Bucket("proof-mails-to", 3, 900)
+# The same for forgotten passwords, counted apart so that no other mail uses them up. Whoever has to wait has a link that is still good
+# (forgotten.LIFETIME): a stranger who asks in somebody's name keeps nobody out.
+RESET_MAILS_TO = Bucket("reset-mails-to", 3, 900)
 
 # Companies' domains that one network may ask the way for: whoever sits there needs a few, a list of our customers needs
 # thousands. A domain counts once an hour, so that an office or a telephone company costs little.
@@ -71,8 +74,14 @@ RESPONSES = Bucket("responses", 100, 0.1)
 # patience with us is not endless; what signs somebody in costs nothing, however large the office.
 SOCIAL = Bucket("social", 60, 2)
 
+# Passkeys that one network shows and that sign nobody in. None can be guessed, so more is noise.
+PASSKEYS = Bucket("passkeys", 60, 2)
+
 # Ways to sign in that one person sets out to add: each that is made is announced by mails that nothing holds back.
 ADDITIONS = Bucket("additions", 10, 360)
+
+# Passwords that one person gives themselves: each is announced by a mail that nothing holds back.
+PASSWORDS = Bucket("passwords", 10, 360)
 
 Tried = tuple[Bucket, str]
 
@@ -139,8 +148,17 @@ def take_proof_mail(store: RedisStore, *, email: str, network: str, now: float) 
 
     ``email`` is canonical, ``network`` the visitor's network address. One round trip, and another one for who must wait.
     """
+    return _take_mail(store, PROOF_MAILS_TO, email, network, now)
+
+
+def take_reset_mail(store: RedisStore, *, email: str, network: str, now: float) -> int:
+    """The same for the mail about a forgotten password."""
+    return _take_mail(store, RESET_MAILS_TO, email, network, now)
+
+
+def _take_mail(store: RedisStore, to: Bucket, email: str, network: str, now: float) -> int:
     near, around = networks(network)
-    wanted = [(PROOF_MAILS, near), (PROOF_MAILS_AROUND, around), (PROOF_MAILS_TO, _mailbox(email))]
+    wanted = [(PROOF_MAILS, near), (PROOF_MAILS_AROUND, around), (to, _mailbox(email))]
     with store.batch() as batch:
         for bucket, subject in wanted:
             batch.call("idp_throttle_take", _key(bucket, subject), *_numbers(bucket, now))
@@ -192,9 +210,25 @@ def give_social_back(store: RedisStore, *, provider: str, network: str, now: flo
     store.call("idp_throttle_give_back", _social_key(provider, network), *_numbers(SOCIAL, now))
 
 
+def take_passkey(store: RedisStore, *, network: str, now: float) -> Ticket:
+    """Ask for leave to look at a passkey; ``give_back`` when it has signed somebody in. One round trip.
+
+    ``network`` is the visitor's network address.
+    """
+    wanted = (PASSKEYS, networks(network)[0])
+    wait = store.call("idp_throttle_take", _key(*wanted), *_numbers(PASSKEYS, now))
+    return Ticket(math.ceil(int(wait) / 1000), (wanted,))
+
+
 def take_addition(store: RedisStore, *, account_id: str, now: float) -> int:
     """Ask for leave to add a way to sign in; the whole seconds to wait, or 0. One round trip."""
     wait = store.call("idp_throttle_take", _key(ADDITIONS, account_id), *_numbers(ADDITIONS, now))
+    return math.ceil(int(wait) / 1000)
+
+
+def take_password_change(store: RedisStore, *, account_id: str, now: float) -> int:
+    """Ask for leave to have another password; the whole seconds to wait, or 0. One round trip."""
+    wait = store.call("idp_throttle_take", _key(PASSWORDS, account_id), *_numbers(PASSWORDS, now))
     return math.ceil(int(wait) / 1000)
 
 

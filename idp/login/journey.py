@@ -53,6 +53,16 @@ def find_pending(handle: str, **notes: str) -> Pending:
     return pending
 
 
+def find_if_any(handle: str) -> Pending | None:
+    """The pending login of this browser; None when there is none, or it is over: whoever looks for help is given it all the same."""
+    if not handle:
+        return None
+    try:
+        return find_pending(handle)
+    except PageError:
+        return None
+
+
 def resume(handle: str, *, email: str) -> Pending:
     """The pending login that a mailed link belongs to; when that is over, another one that ends at the person's own pages."""
     try:

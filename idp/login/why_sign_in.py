@@ -9,10 +9,8 @@ from __future__ import annotations
 from flask import Blueprint, Response, g, request
 
 from idp.accounts.visitor import visitor
-from idp.errors import PageError
 from idp.login.arrival import read_newcomer
-from idp.login.journey import find_pending, park, provider_name
-from idp.login.pending import Pending
+from idp.login.journey import find_if_any, find_pending, park, provider_name
 from idp.parts import parts
 from idp.redirects import go
 from idp.rendering import render_page
@@ -23,7 +21,7 @@ bp = Blueprint("why_sign_in", __name__)
 @bp.get("/help/why-sign-in")
 def explain() -> Response:
     """Say it; with a sign-in that is under way (``p``) also for which product, and as whom the person came."""
-    pending = _pending(request.args.get("p", ""))
+    pending = find_if_any(request.args.get("p", ""))
     session = visitor()
     client = parts().clients.find(pending.client_id) if pending is not None else None
     who = read_newcomer(pending.newcomer) if pending is not None and pending.newcomer else None
@@ -42,19 +40,9 @@ def explain() -> Response:
 @bp.post("/help/why-sign-in")
 def use_another_account() -> Response:
     """Begin at the first step, without the address that stands there and with doors that ask who it is."""
-    pending = _pending(request.form.get("p", ""))
+    pending = find_if_any(request.form.get("p", ""))
     if pending is None:
         g.receipt = parts().attempts.start()
         return go("/login", p=park("me", fresh=True), other="yes")
     find_pending(pending.handle, email="", hint="", newcomer="", proving="", asked_silently="yes", fresh="1")
     return go("/login", p=pending.handle, other="yes")
-
-
-def _pending(handle: str) -> Pending | None:
-    """The sign-in that is under way; None when there is none, or it is over: the page explains all the same."""
-    if not handle:
-        return None
-    try:
-        return find_pending(handle)
-    except PageError:
-        return None
