@@ -16,6 +16,7 @@ from idp.config import Config
 
 if TYPE_CHECKING:  # the heavy ones are imported when they are built
     from idp.accounts.breach_list import BreachList
+    from idp.accounts.passkeys import Passkeys
     from idp.accounts.passwords import PasswordHasher
     from idp.attempts import Attempts
     from idp.clients import Clients
@@ -53,6 +54,7 @@ class Parts:
     attempts: Attempts
     hasher: PasswordHasher
     breach_list: BreachList
+    passkeys: Passkeys
     outgoing: Fetcher
     sealer: Sealer  # of mail
     connections: Connections
@@ -122,6 +124,7 @@ def build(
     was told it by the one that owns the server. ``keys_looked_at``: as ``look_every`` of ``KeyRing``.
     """
     from idp.accounts.breach_list import SHIPPED, BreachList
+    from idp.accounts.passkeys import Passkeys
     from idp.accounts.passwords import PasswordHasher
     from idp.attempts import Attempts
     from idp.clients import Clients
@@ -167,6 +170,7 @@ def build(
         attempts=attempts,
         hasher=PasswordHasher(config.hashing, config.threads - RESERVED_THREADS),
         breach_list=BreachList(config.breach_list or SHIPPED),
+        passkeys=Passkeys(config.issuer, config.host, store, keys.derive("passkeys"), random),
         outgoing=outgoing,
         sealer=Sealer(keys.derive("mail"), random),
         connections=Connections(config.issuer, Sealer(keys.derive("connections"), random)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from dataclasses import dataclass
 
@@ -10,9 +11,12 @@ LONGEST_ADDRESS = 320
 LONGEST_LOCAL = 64
 
 # Authentication Context Class References (OpenID Connect Core 2). The value says how many independent kinds of proof were
-# given: "1" is one (the password, amr "pwd"), "2" is two, which so far only a company's own sign-in can prove.
+# given: "1" is one (the password, amr "pwd"), "2" is two: a passkey, a second factor beside another door, or what a company
+# says of its own sign-in.
 ONE_FACTOR = "1"
 TWO_FACTORS = "2"
+
+OWN_DOORS = ("password", "passkey", "company")  # all others are social providers, by their keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,7 @@ class Identity:
     """What a door has proved. The login key is (issuer, subject), never the e-mail address.
 
     ``methods`` are the ``amr`` values (RFC 8176) that were proved, ``acr`` is the strength that they make together; ``at`` is
-    when, in seconds since 1970.
+    when, in seconds since 1970. ``passkey`` is the credential id of the one that was shown at its door.
     """
 
     door: str
@@ -32,11 +36,17 @@ class Identity:
     methods: tuple[str, ...]
     at: int
     acr: str = ONE_FACTOR
+    passkey: str = ""
 
     @property
     def is_social(self) -> bool:
         """Whether a social provider sends them: then ``door`` is the provider's key."""
-        return self.door not in ("password", "company")
+        return self.door not in OWN_DOORS
+
+    @property
+    def way(self) -> str:
+        """What a session remembers of how it was opened, so that it ends with that way: the door, and which passkey."""
+        return f"{self.door}:{passkey_mark(self.passkey)}" if self.passkey else self.door
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +94,9 @@ def canonical_email(address: str) -> str:
     :raises ValueError: it is not an address.
     """
     return read_address(address).canonical
+
+
+def passkey_mark(credential_id: str) -> str:
+    """What names a passkey in sessions and forms; it says nothing about it."""
+    # No number of a row: one that is given out again would stand for another passkey on a page that has stood open.
+    return hashlib.sha256(credential_id.encode()).hexdigest()[:32]

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sqlalchemy import exists, select
+from sqlalchemy import Exists, exists, select
 from sqlalchemy.orm import Session as Transaction
 
 from idp import audit
 from idp.accounts.identity import Identity
 from idp.accounts.mailed_links import make_link
 from idp.mail import DAY, queue_mail
-from idp.models import Account, Email, Link, Member, Password
+from idp.models import Account, Email, Link, Member, Passkey, Password
 from idp.sealing import Sealer
 
 # How an account was proved to be that of who arrives: by what opens it otherwise, or by reading its mail. ``address``: there
@@ -169,8 +169,8 @@ def find_linked(db: Transaction, identity: Identity, *, own_issuer: str) -> Know
     query = _known()
     if identity.issuer == own_issuer:
         row = db.execute(query.where(Account.id == identity.subject).with_for_update(of=Account)).first()
-        # Whoever waited may have brought a password that the account's owner has taken out of it meanwhile (``wipe_unproven``).
-        kept = row is not None and db.scalar(select(exists().where(Password.account_id == row.id)))
+        # Whoever waited may have brought what the account's owner has taken out of it meanwhile (``wipe_unproven``).
+        kept = row is not None and db.scalar(select(_brought(identity, row.id)))
         return Known(*row) if row is not None and kept else None
     leads_here = (Link.account_id == Account.id, Link.issuer == identity.issuer, Link.subject == identity.subject)
     row = db.execute(query.join(Link, leads_here[0]).where(*leads_here[1:]).with_for_update(of=Account)).first()
@@ -178,6 +178,12 @@ def find_linked(db: Transaction, identity: Identity, *, own_issuer: str) -> Know
     if row is None or not db.scalar(select(exists().where(Account.id == row.id, *leads_here))):
         return None
     return Known(*row)
+
+
+def _brought(identity: Identity, account_id: str) -> Exists:
+    if identity.passkey:
+        return exists().where(Passkey.account_id == account_id, Passkey.credential_id == identity.passkey)
+    return exists().where(Password.account_id == account_id)
 
 
 def find_email_owner(db: Transaction, canonical: str) -> Known | None:
@@ -196,7 +202,8 @@ def find_email_owner(db: Transaction, canonical: str) -> Known | None:
 
 def _known() -> Any:
     has_password = exists().where(Password.account_id == Account.id).correlate(Account)
-    unused = Member.prepared.is_(True) & ~has_password  # who was given a password meanwhile may have used it
+    has_passkey = exists().where(Passkey.account_id == Account.id).correlate(Account)
+    unused = Member.prepared.is_(True) & ~has_password & ~has_passkey  # who was given one meanwhile may have used it
     return (
         select(Account.id, Account.state, Member.company_id, unused, has_password)
         .select_from(Account)

@@ -53,8 +53,8 @@ class Session:
     ``key`` changes at every sign-in. ``id`` stays when the same person signs in again in the same browser, so what the
     session has given to products stays with it. ``expires`` is absolute; ``idle`` seconds without use also end it (0: they
     do not). ``person`` holds the standard claims that we know (``lifecycle.snapshot``), ``consents`` the scopes that the
-    person has allowed each client. ``company`` is None unless the company's door was used; ``door`` is ``password``, ``company``
-    or the key of a social provider.
+    person has allowed each client. ``company`` is None unless the company's door was used; ``door`` is how it was
+    opened (``Identity.way``): ``password``, ``company``, the key of a social provider, or ``passkey:`` and which one.
     """
 
     key: str = field(repr=False)

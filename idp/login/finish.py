@@ -281,7 +281,8 @@ def _account(
 
 def _pass_own_door(db: Transaction, identity: Identity, account_id: str) -> None:
     here = parts()
-    door = own_door(db, identity.email or "", account_id, identity.door, hold=True)
+    # A passkey is closed, and passes for emergencies, as the password is.
+    door = own_door(db, identity.email or "", account_id, "password", hold=True)
     if door.closed_by is None:
         return
     if not door.break_glass:  # closed to this door, or meanwhile
@@ -341,7 +342,7 @@ def _open(
         now=now,
         random=here.random,
         company=arrival.session if arrival else None,
-        door=identity.door,
+        door=identity.way,
         idle=policy.session_idle if policy else None,
         lifetime=policy.session_lifetime if policy else None,
         ends=arrival.ends if arrival else None,
