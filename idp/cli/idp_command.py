@@ -21,6 +21,7 @@ NOUNS = {
     "mail": "The outbox: list, retry, test.",
     "database": "The SQL database: upgrade, status.",
     "config": "Settings: check, show.",
+    "doctor": "Look for what should not be: enumeration.",
 }
 
 
