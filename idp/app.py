@@ -9,12 +9,12 @@ from flask import Flask, Response, abort, g, redirect, request
 from werkzeug.exceptions import HTTPException
 
 from idp import health, language_switch, security_headers
-from idp.accounts import linked_ways, profile
+from idp.accounts import linked_ways, own_password, profile
 from idp.admin import company_try
 from idp.attempts import Step
 from idp.doors import company, company_logout, password, social
 from idp.errors import IdpError, PageError
-from idp.login import consent, link, proved_address, start, switch, welcome, why_sign_in
+from idp.login import consent, forgot, link, no_mail, proved_address, start, switch, welcome, why_sign_in
 from idp.machine import wsgi_request
 from idp.oidc import authorize, logout
 from idp.parts import Parts, parts
@@ -34,12 +34,15 @@ PAGES = (
         proved_address,
         welcome,
         why_sign_in,
+        forgot,
+        no_mail,
         switch,
         company_logout,
         consent,
         logout,
         profile,
         linked_ways,
+        own_password,
     ),
     *(company_try, language_switch, health),
 )

@@ -11,7 +11,9 @@ from typing import Any
 
 from flask import Flask, Response
 
+from idp.accounts.password_rules import Weak
 from idp.accounts.ways import Way
+from idp.login.asked_mails import AskedMail
 from idp.rendering import render_page
 
 NOW = 1_795_000_000
@@ -39,7 +41,7 @@ def _bare_client(x: Text) -> SimpleNamespace:
 
 def _login(x: Text, **more: Any) -> dict[str, Any]:
     values = {"p": x("p1"), "client": _client(x), "username": x("carol@example.org"), "problem": None, "receipt": None}
-    return values | {"wait": None, "keep": False, "social": ()} | more
+    return values | {"wait": None, "keep": False, "reset": False, "social": ()} | more
 
 
 def _social(x: Text, last: str = "") -> tuple[SimpleNamespace, ...]:
@@ -64,6 +66,13 @@ def _welcome(x: Text, **more: Any) -> dict[str, Any]:
     terms = {"terms_url": x("https://example.org/terms"), "privacy_url": x("https://example.org/privacy")}
     more = {"version": x("2026-11"), "receipt": None} | more
     return {"p": x("p1"), "who": x("w1"), "client": _bare_client(x), "wait": None} | values | terms | more
+
+
+def _new_password(x: Text, *advice: str, reason: str = "") -> dict[str, Any]:
+    weak = (
+        SimpleNamespace(reason=reason, advice=tuple(f"new_password.advice.{one}" for one in advice)) if reason else None
+    )
+    return {"username": x("carol@example.org"), "shortest": 8, "weak": weak}
 
 
 def _why(x: Text) -> dict[str, Any]:
@@ -124,6 +133,18 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         "login/to_provider.html",
         lambda x: {"url": x("https://id.example/authorize?state=s1"), "name": x("Google")},
     ),
+    "own-password": ("accounts/own_password.html", lambda x: _new_password(x) | {"first": False, "employer": None}),
+    "own-password-first": (
+        "accounts/own_password.html",
+        lambda x: (
+            _new_password(x, "about", "sequence", "words", reason="password_about_you")
+            | {"first": True, "employer": None}
+        ),
+    ),
+    "own-password-employer": (
+        "accounts/own_password.html",
+        lambda x: _new_password(x) | {"first": True, "employer": x("Acme")},
+    ),
     "social-failed": (
         "login/social_failed.html",
         lambda x: {
@@ -151,6 +172,7 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         },
     ),
     "password": ("login/password.html", lambda x: _login(x)),
+    "password-reset": ("login/password.html", lambda x: _login(x, reset=True)),
     "password-wrong": (
         "login/password.html",
         lambda x: _login(x, problem="login.password_wrong", receipt=x(RECEIPT), keep=True),
@@ -330,6 +352,42 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     "not-me": (
         "accounts/not_me.html",
         lambda x: {"done": False, "agent": x("Firefox · Linux"), "address": x("203.0.113.7"), "at": NOW - 4000},
+    ),
+    "forgot": ("login/forgot.html", lambda x: _login(x, username="")),
+    "forgot-problem": (
+        "login/forgot.html",
+        lambda x: _login(x, p="", client=None, username=x("carol@"), problem="login.email_malformed"),
+    ),
+    "forgot-wait": ("login/forgot.html", lambda x: _login(x, wait=900, receipt=x(RECEIPT))),
+    "forgot-sent": ("login/forgot_sent.html", lambda x: _login(x, email=x("carol@example.org"))),
+    "reset": ("login/reset.html", lambda x: {"username": x("carol@example.org"), "shortest": 8, "weak": None}),
+    "reset-weak": (
+        "login/reset.html",
+        lambda x: {
+            "username": x("carol@example.org"),
+            "shortest": 15,
+            "weak": Weak("password_short", ("new_password.advice.words",)),
+        },
+    ),
+    "reset-over": ("login/reset_over.html", lambda x: {"reason": "reset_over", "receipt": x(RECEIPT)}),
+    "no-mail": (
+        "login/no_mail.html",
+        lambda x: {
+            "p": x("p1"),
+            "client": _client(x),
+            "sender": x("no-reply@login.example"),
+            "asked": [
+                AskedMail(x("carol@example.org"), NOW - 60, "waiting"),
+                AskedMail(x("carol.angstrom-of-a-long-name@a-company-with-a-long-name.example"), NOW - 4000, "delayed"),
+                AskedMail(x("carol@example.net"), NOW - 5000, "sent"),
+                AskedMail(x("carrol@example.org"), NOW - 6000, "refused"),
+                AskedMail(x("carol@example.com"), NOW - 70000, "given_up"),
+            ],
+        },
+    ),
+    "no-mail-nothing": (
+        "login/no_mail.html",
+        lambda x: {"p": "", "client": None, "sender": x("no-reply@login.example"), "asked": []},
     ),
     "why-sign-in": ("login/why_sign_in.html", lambda x: _why(x)),
     "why-sign-in-newcomer": (

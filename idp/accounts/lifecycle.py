@@ -41,6 +41,7 @@ from idp.models import (
 from idp.redis_store import RedisStore
 
 AT_ONCE = 100  # revocations that are applied in one go
+SESSIONS = ("account", "door", "others")  # kinds of revocations that end sessions
 
 
 class AddressTaken(Exception):
@@ -153,18 +154,29 @@ def reactivate(db: Transaction, account: Account, *, actor: str, now: float) -> 
     audit.record(db, audit.Event.person_reactivated, now=now, actor=actor, account_id=account.id)
 
 
-def set_password(db: Transaction, account: Account, password_hash: str, *, actor: str, now: float) -> None:
-    """Give the account another password, or its first, and end all that is open: who knew the old one may hold it."""
+def set_password(
+    db: Transaction, account: Account, password_hash: str, *, actor: str, now: float, keep: str | None = None
+) -> None:
+    """Give the account another password, or its first, and end all that is open: who knew the old one may hold it.
+
+    ``keep``: as in ``end_everything``.
+    """
     if account.password is None:
         account.password = Password(hash=password_hash, changed_at=int(now))
     else:
         account.password.hash, account.password.changed_at = password_hash, int(now)
-    end_everything(db, account.id, event=audit.Event.person_password_set, actor=actor, now=now)
+    end_everything(db, account.id, event=audit.Event.person_password_set, actor=actor, now=now, keep=keep)
 
 
-def end_everything(db: Transaction, account_id: str, *, event: audit.Event, actor: str, now: float) -> None:
-    """End all sessions and all grants of a person, offline ones too; products are told."""
-    db.add(Revocation(kind="account", account_id=account_id, created_at=int(now)))
+def end_everything(
+    db: Transaction, account_id: str, *, event: audit.Event, actor: str, now: float, keep: str | None = None
+) -> None:
+    """End all sessions and all grants of a person, offline ones too; products are told.
+
+    ``keep``: the id of the one session that goes on, in which the person has just proved who they are; its grants end too.
+    """
+    kind = "account" if keep is None else "others"
+    db.add(Revocation(kind=kind, account_id=account_id, client_id=keep, created_at=int(now)))
     audit.record(db, event, now=now, actor=actor, account_id=account_id)
 
 
@@ -220,7 +232,7 @@ def apply_revocations(database: Database, store: RedisStore, clients: Clients, n
     with database.transaction() as db:
         rows = db.scalars(_waiting().limit(AT_ONCE).with_for_update()).all()
         for row in rows:
-            if row.kind in ("account", "door"):
+            if row.kind in SESSIONS:
                 live = _ending(store, row.kind, row.account_id, row.client_id, now)
                 sessions.queue_logout_notices(db, store, live, clients, now)
             elif row.kind == "person":
@@ -232,9 +244,9 @@ def apply_revocations(database: Database, store: RedisStore, clients: Clients, n
         todo = [(row.id, row.kind, row.account_id, row.client_id) for row in rows]
     # Ended only after those who must hear of it are written down: see sessions.queue_logout_notices.
     for _, kind, account_id, client_id in todo:
-        if kind in ("account", "door"):
+        if kind in SESSIONS:
             sessions.end_sessions(store, _ending(store, kind, account_id, client_id, now))
-        if kind in ("account", "door"):  # by whatever door what was granted offline came: its session may be long over
+        if kind in SESSIONS:  # by whatever door what was granted offline came: its session may be long over
             grants.end_account_grants(store, account_id)
         elif kind == "consent":
             sessions.set_consent(store, account_id, str(client_id), ())
@@ -245,8 +257,14 @@ def apply_revocations(database: Database, store: RedisStore, clients: Clients, n
     return len(todo)
 
 
-def _ending(store: RedisStore, kind: str, account_id: str, door: str | None, now: float) -> list[sessions.Session]:
-    return [one for one in sessions.sessions_of(store, account_id, now) if kind == "account" or one.door == door]
+def _ending(store: RedisStore, kind: str, account_id: str, which: str | None, now: float) -> list[sessions.Session]:
+    found = sessions.sessions_of(store, account_id, now)
+    match kind:
+        case "door":
+            return [one for one in found if one.door == which]
+        case "others":
+            return [one for one in found if one.id != which]
+    return found
 
 
 def _waiting() -> Select[Revocation]:

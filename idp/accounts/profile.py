@@ -27,7 +27,7 @@ from idp.rendering import render_page
 
 bp = Blueprint("profile", __name__)
 
-NOTICES = ("saved", "ended", "withdrawn", "linked", "unlinked")
+NOTICES = ("saved", "ended", "withdrawn", "linked", "unlinked", "password_changed")
 LINK_SECONDS = 600  # that the secret of an opened link stays in the browser
 
 
