@@ -133,6 +133,11 @@ _TABLE = (
         "person",
         "The session ended while the answer was being made: signed out elsewhere, suspended, or too old.",
     ),
+    Reason(
+        "reset_over",
+        "person",
+        "A link to set a forgotten password counts no more: it was used, is older than 30 minutes, a newer one was sent, or the account has changed since.",
+    ),
     Reason("link_over", "person", "A link from a mail was used before, is too old, or was cut by the mail program."),
     Reason(
         "link_other_account",

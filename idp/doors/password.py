@@ -22,7 +22,8 @@ bp = Blueprint("password", __name__)
 def ask_password() -> Response:
     """Show e-mail and password together, so that a password manager can fill both."""
     pending = find_pending(request.args.get("p", ""))
-    return _page(pending, pending.email, keep=pending.keep or bool(remembered()))
+    reset = request.args.get("notice") == "reset"
+    return _page(pending, pending.email, keep=pending.keep or bool(remembered()), reset=reset)
 
 
 @bp.post("/login/password")
@@ -67,6 +68,7 @@ def _page(
     username: str,
     *,
     keep: bool,
+    reset: bool = False,
     problem: str | None = None,
     wait: int | None = None,
     status: int = 200,
@@ -80,4 +82,5 @@ def _page(
         wait=wait,
         receipt=pending.receipt if problem or wait else None,
         keep=keep,
+        reset=reset,
     )
