@@ -12,6 +12,8 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from idp import cookies, throttle
+from idp.accounts.changed_password import tell_changed_password
+from idp.accounts.devices import describe_agent
 from idp.accounts.forgotten import LIFETIME, PATH, Asked, Means, Reset, answer_forgotten, find_reset, reset_password
 from idp.accounts.identity import canonical_email
 from idp.accounts.lifecycle import apply_revocations
@@ -23,6 +25,7 @@ from idp.errors import Unavailable
 from idp.login.asked_mails import note_asked
 from idp.login.journey import find_if_any, find_pending, resume, show, social_doors
 from idp.login.pending import Pending
+from idp.models import Account
 from idp.parts import parts
 from idp.redirects import go
 from idp.rendering import choose_language, render_page
@@ -110,6 +113,17 @@ def take_password() -> Response:
     hashed = here.hasher.hash(password)
     with here.database.transaction() as db:
         done = reset_password(db, _secret(), hashed, now=here.clock())
+        if done is not None:
+            account = db.get_one(Account, done.account_id)
+            tell_changed_password(
+                db,
+                account,
+                agent=describe_agent(request.headers.get("User-Agent", "")),
+                address=peer(),
+                language=choose_language(account.locale),
+                sealer=here.sealer,
+                now=here.clock(),
+            )
     if done is None:
         return _over()
     # Without Redis no session works; the worker brings it what changed when it is back.
