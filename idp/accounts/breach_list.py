@@ -2,7 +2,8 @@
 
 Such a list says "yes" to everything in it, and to one of 65 000 other passwords. It takes three bytes for each password: blocks
 of 128, each with the first of its keys and what the others are more than that. A key is the first eight bytes of a
-password's SHA-1, which is what the public list gives. NIST SP 800-63B, section 3.1.1.2, asks for the comparison.
+password's SHA-1, which is what the public list (Have I Been Pwned's Pwned
+Passwords) gives. NIST SP 800-63B, section 3.1.1.2, asks for the comparison.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import re
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from idp.errors import OperatorError
@@ -24,8 +26,13 @@ _HEADER = struct.Struct(">16sQ")  # what it is, how many passwords
 _FIRST = struct.Struct(">QB")  # a block's first key, and how many bits of the differences are left out
 PER_BLOCK = 128
 WIDTH = 3  # bytes of a difference
+FOLDER_FILES = 16**5  # of the public list, one for each first five digits
 START = 16  # of the differences in a block
 BLOCK = START + PER_BLOCK * WIDTH
+
+_FIRST_DIGITS = re.compile(r"[0-9A-Fa-f]{5}")
+_WHOLE = re.compile(rb"^([0-9A-Fa-f]{16})[0-9A-Fa-f]{24}(?::([0-9]{1,12}))?\r?$", re.M)
+_REST = re.compile(rb"^([0-9A-Fa-f]{11})[0-9A-Fa-f]{24}(?::([0-9]{1,12}))?\r?$", re.M)
 
 
 class BreachList:
@@ -80,6 +87,58 @@ def key_of(password: str) -> int:
     """The first 64 bits of the password's SHA-1."""
     digest = hashlib.sha1(password.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
     return int.from_bytes(digest[:8], "big")
+
+
+def hash_files(source: Path) -> list[Path]:
+    """The files of the public list in ascending order: one with all hashes, or a folder with one for each first five digits.
+
+    :raises OperatorError: there are none.
+    """
+    if not source.is_dir():
+        return [source]
+    files = sorted(
+        (path for path in source.iterdir() if _FIRST_DIGITS.fullmatch(path.stem)), key=lambda path: path.stem.upper()
+    )
+    if not files:
+        raise OperatorError(
+            f"{source}: holds no files named by the first five digits of their hashes, 00000.txt to FFFFF.txt."
+        )
+    return files
+
+
+def read_hashes(files: Iterable[Path], at_least: int, done: Callable[[int], object]) -> Iterator[int]:
+    """The keys of the public list: SHA-1 in hexadecimal on each line, then often a colon and how often it was seen.
+
+    In a file that is named by their first five digits the lines may leave these out.
+
+    :param at_least: skip what was seen less often than this.
+    :param done: is told how many bytes more were read.
+    :raises OperatorError: a file cannot be read or holds something else.
+    """
+    for path in files:
+        first = path.stem if _FIRST_DIGITS.fullmatch(path.stem) else ""
+        try:
+            with path.open("rb") as file:
+                while some := file.read(1 << 20):
+                    some += file.readline()
+                    yield from _keys(path, some, first, at_least)
+                    done(len(some))
+        except OSError as error:
+            raise OperatorError(f"{path}: cannot be read ({error.strerror}).") from None
+
+
+def _keys(path: Path, some: bytes, first: str, at_least: int) -> Iterator[int]:
+    lines = some.count(b"\n") + (not some.endswith(b"\n"))
+    found, above = _WHOLE.findall(some), 0
+    if first and len(found) != lines:
+        found, above = _REST.findall(some), int(first, 16) << 44
+    if len(found) != lines:
+        raise OperatorError(
+            f"{path}: is no list of SHA-1 hashes: each line is 40 hexadecimal digits, a colon and a number."
+        )
+    for digits, seen in found:
+        if not seen or int(seen) >= at_least:
+            yield above | int(digits, 16)
 
 
 def write_list(keys: Iterable[int], path: Path) -> int:

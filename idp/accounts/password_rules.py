@@ -103,6 +103,12 @@ def about_account(db: Transaction, account_id: str) -> tuple[str, ...]:
     return (*(email.address for email in account.emails), *(claim for claim in claims if claim), *companies)
 
 
+def common_passwords() -> Collection[str]:
+    """The thirty thousand that zxcvbn knows to be used most."""
+    known: dict[str, int] = matching.RANKED_DICTIONARIES["passwords"]
+    return known.keys()
+
+
 # --- how many guesses ----------------------------------------------------------------------------------------------------------
 
 

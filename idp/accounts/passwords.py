@@ -108,17 +108,6 @@ def _normalised(password: str) -> bytes:
     raise PageError("password_too_long", parameter="password")
 
 
-def check_new_password(password: str) -> str | None:
-    """What is wrong with a password that somebody wants to have: None, or the end of "The password …", for operators."""
-    if len(password) < SHORTEST:
-        return f"has fewer than {SHORTEST} characters"
-    try:
-        _normalised(password)
-    except PageError:
-        return f"is longer than {LONGEST_CHARACTERS} characters or {LONGEST_BYTES} bytes"
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """What stands in SQL for an address. All of it may be missing; nothing that follows may show it."""

@@ -7,6 +7,7 @@ import re
 
 import click
 
+from idp.accounts.breach_list import BreachList
 from idp.clients import read_file
 from idp.config import Config, read_config, read_references
 from idp.errors import OperatorError
@@ -20,10 +21,12 @@ def config_command() -> None:
 
 @config_command.command()
 def check() -> None:
-    """Check all settings, clients.yaml and providers.yaml, connecting to nothing; list what is wrong. Exit code 1 when something is."""
+    """Check all settings and the files that they name, clients.yaml and providers.yaml too, connecting to nothing; list what is wrong. Exit code 1 when something is."""
     config = read_config()
     reading = read_file(clients_path(config), read_references(), loopback=config.on_loopback)
     providers = read_providers(config, read_references())
+    if config.breach_list is not None:
+        BreachList(config.breach_list).close()
     errors = reading.errors + (providers.errors if providers is not None else [])
     if errors:
         raise OperatorError("\n".join(map(str, errors)))

@@ -16,6 +16,7 @@ NOUNS = {
     "keys": "Signing keys: list, rotate, prune, revoke, replace-lost.",
     "clients": "Relying parties: check, list, show, add, rotate-secret.",
     "people": "Accounts: add, show, set, set-password, suspend, reactivate, withdraw-consent, list.",
+    "passwords": "Passwords known from breaches: build-breach-list.",
     "companies": "Companies: policies, domains, members, connections, trying and watching them.",
     "attempts": "Receipts of sign-in attempts: show, list.",
     "mail": "The outbox: list, retry, test.",

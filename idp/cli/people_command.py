@@ -7,7 +7,7 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from idp.models import Account
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
+MADE = 20  # characters, at least, of a password that is made here
 PASSWORD_FILE = click.option("--password-file", type=click.Path(path_type=Path), help="Holds the password.")
 PASSWORD_STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 
@@ -49,11 +50,16 @@ def add(email: str, name: str | None, password_file: Path | None, password_stdin
     """
     from idp import audit
     from idp.accounts.lifecycle import AddressTaken, create_account
+    from idp.accounts.password_rules import shortest_for
     from idp.accounts.standard_claims import WrongClaim
 
-    password, made, hashed = _new_password(password_file, password_stdin)
+    given = _given_password(password_file, password_stdin)
     address = _address(email)
-    with _database() as (_, database):
+    with _database() as (config, database):
+        with database.reading() as db:
+            shortest = shortest_for(db, address.domain)
+        about = (address.written, name or "")
+        password, hashed = _new_password(given, config, about=about, shortest=shortest)
         try:
             with database.transaction() as db:
                 account = create_account(
@@ -73,13 +79,13 @@ def add(email: str, name: str | None, password_file: Path | None, password_stdin
             raise OperatorError(
                 f"{address.written} has an account already: idp people show {address.written}"
             ) from None
-    if made:
+    if given is None:
         row["password"] = password
     if as_json:
         click.echo(json.dumps(row, indent=2))
         return
     click.echo(f"{address.written} has an account now.")
-    if made:
+    if given is None:
         click.echo(f"Password: {password}\nIt is shown only this once.")
 
 
@@ -139,26 +145,45 @@ def set_claims(email: str, changes: tuple[str, ...]) -> None:
 @PASSWORD_STDIN
 @AS_JSON
 def set_password(email: str, password_file: Path | None, password_stdin: bool, as_json: bool) -> None:
-    """Give EMAIL's person another password; their sessions and what products were given end at once.
+    """Give EMAIL's person another password; their sessions and what products were given end at once, and a mail
+    tells them.
 
     Without a given password one is made, and shown this once. Be sure that it is the person who asks.
     """
     from idp import audit
     from idp.accounts import lifecycle
+    from idp.accounts.changed_password import tell_changed_password
+    from idp.accounts.password_rules import about_account, shortest_for
+    from idp.keys import read_lasting_secrets
+    from idp.sealing import Sealer
 
-    password, made, hashed = _new_password(password_file, password_stdin)
+    given = _given_password(password_file, password_stdin)
     with _database() as (config, database):
+        with database.reading() as db:
+            account_id = _find(db, email).id
+            about, shortest = about_account(db, account_id), shortest_for(db, account_id)
+        password, hashed = _new_password(given, config, about=about, shortest=shortest)
+        now = time.time()
         with database.transaction() as db:
             account = _find(db, email)
-            lifecycle.set_password(db, account, hashed, actor=audit.operator(), now=time.time())
+            lifecycle.set_password(db, account, hashed, actor=audit.operator(), now=now)
+            tell_changed_password(
+                db,
+                account,
+                agent="",
+                address="",
+                language=(account.locale or "en").partition("-")[0],
+                sealer=Sealer(read_lasting_secrets(config.keys).derive("mail"), secrets.token_bytes),
+                now=now,
+            )
             row = _row(account)
-        if made:
+        if given is None:
             row["password"] = password
         if as_json:
             click.echo(json.dumps(row, indent=2))
         else:
             click.echo(f"{email} has another password now.")
-            if made:
+            if given is None:
                 click.echo(f"Password: {password}\nIt is shown only this once.")
         bring_to_redis(config, database)
 
@@ -306,15 +331,24 @@ def _address(text: str) -> Any:
         raise OperatorError(f"{text[:100]!r}: {error}") from None
 
 
-def _new_password(file: Path | None, stdin: bool) -> tuple[str, bool, str]:
-    """The given password, or one made here; whether it was made here; its hash."""
-    from idp.accounts.passwords import PasswordHasher, check_new_password
+def _new_password(given: str | None, config: Config, *, about: Collection[str], shortest: int) -> tuple[str, str]:
+    """The given password, judged, or one made here; and its hash."""
+    from idp.accounts.breach_list import SHIPPED, BreachList
+    from idp.accounts.password_rules import Weak, judge
+    from idp.accounts.passwords import PasswordHasher
+    from idp.languages import Languages
+    from idp.reasons import REASONS
 
-    given = _given_password(file, stdin)
-    password = base64.urlsafe_b64encode(secrets.token_bytes(15)).decode() if given is None else given
-    if problem := check_new_password(password):
-        raise OperatorError(f"The password {problem}.")
-    return password, given is None, PasswordHasher(1, 1).hash(password)
+    made = base64.urlsafe_b64encode(secrets.token_bytes(max(MADE, shortest))).decode()[: max(MADE, shortest)]
+    password = made if given is None else given
+    breached = BreachList(config.breach_list or SHIPPED)
+    verdict = judge(password, about=(*about, config.host), shortest=shortest, breached=breached)
+    breached.close()
+    if isinstance(verdict, Weak):
+        says, reason = Languages().translator("en"), REASONS[verdict.reason]
+        length = "" if reason.code == "password_too_long" else f" At least {shortest} characters."
+        raise OperatorError(f"{says(reason.says)} {says(reason.next)}{length}")
+    return password, PasswordHasher(1, 1).hash(password)
 
 
 def _given_password(file: Path | None, stdin: bool) -> str | None:

@@ -20,7 +20,6 @@ from idp.accounts.passwords import (
     Credentials,
     PasswordHasher,
     Verdict,
-    check_new_password,
     check_password,
     find_credentials,
     store_rehash,
@@ -232,9 +231,3 @@ def test_a_renewed_hash_never_overwrites_a_password_that_was_changed_meanwhile(p
         store_rehash(db, credentials, "renewed")
     with parts.database.reading() as db:
         assert db.get_one(Password, carol).hash == "changed"
-
-
-def test_a_new_password_has_eight_characters_at_least() -> None:
-    assert check_new_password("1234567") == "has fewer than 8 characters"
-    assert check_new_password("12345678") is None
-    assert check_new_password("é" * 8) is None
