@@ -12,7 +12,7 @@ from idp import health, language_switch, security_headers
 from idp.accounts import linked_ways, own_password, profile
 from idp.admin import company_try
 from idp.attempts import Step
-from idp.doors import company, company_logout, password, social
+from idp.doors import company, company_logout, passkey, password, social
 from idp.errors import IdpError, PageError
 from idp.login import consent, forgot, link, no_mail, proved_address, start, switch, welcome, why_sign_in
 from idp.machine import wsgi_request
@@ -28,6 +28,7 @@ PAGES = (
         authorize,
         start,
         password,
+        passkey,
         company,
         social,
         link,

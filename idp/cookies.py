@@ -20,7 +20,7 @@ DEVICE = "device"  # a browser in which this person has signed in before
 ACCOUNT = "account"  # the sealed address of who asked to be kept signed in
 LANGUAGE = "language"  # what was chosen with the language switch
 MAILED_LINK = "mailed_link"  # the secret of a mailed link that was just opened, so that it leaves the URL
-LAST_DOOR = "last_door"  # the social provider by which somebody signed in here last
+LAST_DOOR = "last_door"  # the social provider, or the passkey door, by which somebody signed in here last
 POSTER = "poster"  # comes along when a social provider posts its answer from its own site; good for nothing else
 
 YEAR = 365 * 86400

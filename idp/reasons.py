@@ -213,6 +213,26 @@ _TABLE = (
         "person",
         "Too many attempts from this network or for this address; the time to wait stands in the step. Nobody is locked out.",
     ),
+    # Passkeys
+    Reason("passkey_unreadable", "person", "What the browser sent is no answer as browsers make it of a passkey."),
+    Reason(
+        "passkey_over",
+        "person",
+        "The challenge of the answer is older than 15 minutes, was used before, or was made for another sign-in or page.",
+    ),
+    Reason("passkey_unknown", "person", "The passkey is nobody's here, or another person's than who must show one."),
+    Reason(
+        "passkey_wrong",
+        "person",
+        "A check of Web Authentication failed: origin, RP ID, user handle, user verification, attestation or signature; the step says which.",
+    ),
+    Reason(
+        "passkey_copied",
+        "person",
+        "The counter of the passkey did not go up since it was used last: there may be two devices with it.",
+    ),
+    Reason("passkey_known", "person", "The passkey that was to be added belongs to an account already."),
+    Reason("passkey_too_many", "person", "The account has twenty passkeys."),
     # A company's connections, and the metadata of its identity provider
     Reason(
         "connection_unknown",

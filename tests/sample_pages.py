@@ -41,7 +41,11 @@ def _bare_client(x: Text) -> SimpleNamespace:
 
 def _login(x: Text, **more: Any) -> dict[str, Any]:
     values = {"p": x("p1"), "client": _client(x), "username": x("carol@example.org"), "problem": None, "receipt": None}
-    return values | {"wait": None, "keep": False, "reset": False, "social": ()} | more
+    return values | {"wait": None, "keep": False, "reset": False, "social": (), **_passkeys(x)} | more
+
+
+def _passkeys(x: Text, *, last: bool = False) -> dict[str, Any]:
+    return {"passkey": x('{"challenge": "AQID", "rpId": "login.example"}'), "passkey_last": last}
 
 
 def _social(x: Text, last: str = "") -> tuple[SimpleNamespace, ...]:
@@ -129,6 +133,15 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     "start-social-again": ("login/start.html", lambda x: _login(x, social=_social(x, "apple")[:4])),
     "password-social": ("login/password.html", lambda x: _login(x, social=_social(x, "google"))),
     "company-social": ("login/company.html", lambda x: _login(x, username="", social=_social(x))),
+    "start-passkey": ("login/start.html", lambda x: _login(x, username="") | _passkeys(x, last=True)),
+    "start-without-passkeys": ("login/start.html", lambda x: _login(x, passkey="")),
+    "passkey": ("login/passkey.html", lambda x: _login(x, reason=None)),
+    "passkey-failed": (
+        "login/passkey.html",
+        lambda x: _login(x, reason="passkey_unknown", receipt=x(RECEIPT), social=_social(x)[:4]),
+    ),
+    "passkey-wait": ("login/passkey.html", lambda x: _login(x, reason=None, receipt=x(RECEIPT), wait=75)),
+    "passkey-closed": ("login/passkey.html", lambda x: _login(x, reason="company_sso_required", receipt=x(RECEIPT))),
     "to-provider": (
         "login/to_provider.html",
         lambda x: {"url": x("https://id.example/authorize?state=s1"), "name": x("Google")},

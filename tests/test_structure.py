@@ -78,6 +78,7 @@ MAKERS = {
     "Identity": (
         "idp.doors.company_identity",
         "idp.doors.oauth",
+        "idp.doors.passkey",
         "idp.doors.password",
         "idp.login.arrival",
         "idp.cli.doctor_command",  # plays somebody whom a social provider sends, where all people are its own

@@ -1,7 +1,8 @@
 """What a browser remembers of who signs in here, until they sign out. A companion of the pages that begin and end a session.
 
 The account: whoever asked to be kept signed in finds the address filled in when they must sign in again; it travels sealed in
-a cookie of its own. The door: whoever came from a social provider is asked for there first the next time.
+a cookie of its own. The door: whoever came from a social provider is asked for there first the next time, and who came by a passkey is
+reminded of it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from flask import Response
 
 from idp import cookies
 from idp.parts import parts
+
+PASSKEY = "passkey"  # the door of that name; no provider has it for its key
 
 _BOUND_TO = "remembered account"
 
@@ -32,8 +35,9 @@ def remembered() -> str:
 
 
 def note_door(response: Response, door: str) -> None:
-    """Let this browser remember by which social provider somebody has just signed in, and forget it after any other door."""
-    if door in parts().providers:
+    """Let this browser remember by which social provider, or that by a passkey, somebody has just signed in, and forget it after
+    any other door."""
+    if door == PASSKEY or door in parts().providers:
         cookies.put(response, cookies.LAST_DOOR, door, max_age=cookies.YEAR)
     elif cookies.find(cookies.LAST_DOOR):
         cookies.remove(response, cookies.LAST_DOOR)
@@ -44,6 +48,11 @@ def last_door() -> str:
     providers = parts().providers
     door = cookies.find(cookies.LAST_DOOR) if providers else None
     return door if door is not None and door in providers else ""
+
+
+def last_was_passkey() -> bool:
+    """Whether somebody signed in here by a passkey last."""
+    return cookies.find(cookies.LAST_DOOR) == PASSKEY
 
 
 def forget(response: Response) -> None:

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 from idp.accounts.identity import Identity, canonical_email
 from idp.accounts.remembered import remembered
 from idp.login.finish import finish
-from idp.login.journey import find_pending, show
+from idp.login.journey import find_pending, show, with_passkeys
 from idp.login.password_check import try_password
 from idp.login.pending import Pending
 from idp.parts import parts
@@ -83,4 +83,5 @@ def _page(
         receipt=pending.receipt if problem or wait else None,
         keep=keep,
         reset=reset,
+        **with_passkeys(pending),
     )

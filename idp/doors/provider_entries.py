@@ -34,7 +34,13 @@ LARGEST_FILE = 2**20
 _log = structlog.get_logger(__name__)
 _SEE = "see docs/operators/social.md"
 _KEY = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
-_TAKEN = {"company", "mail", "password", "social"}  # what other doors and all of this one together are called
+_TAKEN = {
+    "company",
+    "mail",
+    "passkey",
+    "password",
+    "social",
+}  # what other doors and all of this one together are called
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}\Z")
 _MEMBER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
 _SCOPE = re.compile(r"[!#-\[\]-~]{1,128}\Z")  # RFC 6749 section 3.3

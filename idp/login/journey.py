@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response, g
 
 from idp import cookies
-from idp.accounts.remembered import last_door
+from idp.accounts.remembered import last_door, last_was_passkey
 from idp.errors import PageError
 from idp.login import pending as pendings
 from idp.login.pending import Pending
@@ -99,6 +99,18 @@ def show(template: str, pending: Pending, status: int = 200, *, locale: str | No
         social=social_doors(),
         **values,
     )
+
+
+def with_passkeys(pending: Pending) -> dict[str, Any]:
+    """What ``login/passkey_form.html`` and ``login/passkey_button.html`` show."""
+    here = parts()
+    options = here.passkeys.options_to_sign_in(passkey_purpose(pending), here.clock())
+    return {"passkey": options, "passkey_last": last_was_passkey()}
+
+
+def passkey_purpose(pending: Pending) -> str:
+    """What the answer to these options belongs to: this very sign-in, as its first proof."""
+    return f"sign-in {pending.handle}"
 
 
 def social_doors() -> tuple[SocialDoor, ...]:

@@ -16,7 +16,7 @@ from idp.accounts.remembered import remembered
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
 from idp.errors import PageError
-from idp.login.journey import find_pending, lead_to_provider, park, show
+from idp.login.journey import find_pending, lead_to_provider, park, show, with_passkeys
 from idp.login.pending import Pending
 from idp.login.routing import Choose, OwnEmail, Route, ToConnection
 from idp.login.which_door import door_of, door_of_domain, hinted_connection, silent_provider
@@ -141,5 +141,13 @@ def _page(
     receipt = pending.receipt if problem or wait else None
     keep = pending.keep or bool(remembered())  # who was kept signed in before wants it again
     return show(
-        "login/start.html", pending, status, username=username, problem=problem, wait=wait, receipt=receipt, keep=keep
+        "login/start.html",
+        pending,
+        status,
+        username=username,
+        problem=problem,
+        wait=wait,
+        receipt=receipt,
+        keep=keep,
+        **with_passkeys(pending),
     )
