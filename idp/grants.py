@@ -52,11 +52,13 @@ class Authentication:
     amr: tuple[str, ...]
     acr: str
     person: Mapping[str, Any]
+    undated: bool = False  # auth_time is only when a provider said who they are
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a grant says. ``claims`` is the claims request (OpenID Connect Core 5.5), ``scope`` what was granted."""
+    """What a grant says. ``claims`` is the claims request (OpenID Connect Core 5.5), ``scope`` what was granted; the rest is as in
+    ``Authentication``."""
 
     gid: str
     client_id: str
@@ -71,6 +73,12 @@ class Grant:
     claims: Mapping[str, Any]
     receipt: str
     person: Mapping[str, Any]
+    undated: bool = False
+
+    @property
+    def proved_at(self) -> int:
+        """When the person proved who they are (seconds since 1970); 0: nobody knows."""
+        return 0 if self.undated else self.auth_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +160,7 @@ def open_grant(
         "nonce": nonce,
         "claims": claims,
         "receipt": receipt,
+        **({"undated": True} if authentication.undated else {}),
     }
     given = f"grant {gid}", ends
     used = f"product {client.client_id} {authentication.sid} {authentication.sub}", authentication.session_expires

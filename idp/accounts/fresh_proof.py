@@ -17,6 +17,6 @@ def prove_anew(session: Session, path: str) -> Response | None:
     A form that was filled in meanwhile is shown again empty: whatever was typed into it by somebody who cannot prove who they
     are is worth nothing.
     """
-    if parts().clock() - session.auth_time <= FRESH:
+    if parts().clock() - session.proved_at <= FRESH:
         return None
     return go("/login", again=path)

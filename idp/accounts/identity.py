@@ -24,7 +24,8 @@ class Identity:
     """What a door has proved. The login key is (issuer, subject), never the e-mail address.
 
     ``methods`` are the ``amr`` values (RFC 8176) that were proved, ``acr`` is the strength that they make together; ``at`` is
-    when, in seconds since 1970. ``passkey`` is the credential id of the one that was shown at its door.
+    when, in seconds since 1970; ``undated``: nobody knows when, because a provider that was not to ask the person anew gave its
+    word without a time, and ``at`` is when it did. ``passkey`` is the credential id of the one that was shown at its door.
     """
 
     door: str
@@ -36,6 +37,7 @@ class Identity:
     methods: tuple[str, ...]
     at: int
     acr: str = ONE_FACTOR
+    undated: bool = False
     passkey: str = ""
 
     @property

@@ -54,10 +54,10 @@ def remove_seat(db: Transaction, account_id: str, client_id: str, *, actor: str,
     return True
 
 
-def seat_claim(person: Mapping[str, Any], client_id: str, auth_time: int) -> dict[str, Any] | None:
-    """What a product is told of its own seat, on the ground of a sign-in at ``auth_time``."""
+def seat_claim(person: Mapping[str, Any], client_id: str, proved_at: int) -> dict[str, Any] | None:
+    """What a product is told of its own seat, on the ground of a proof at ``proved_at`` (seconds since 1970)."""
     seat: dict[str, Any] | None = person.get("seats", {}).get(client_id)
-    return None if seat is None or auth_time < organizer_since(person, client_id) else dict(seat)
+    return None if seat is None or proved_at < organizer_since(person, client_id) else dict(seat)
 
 
 def organizer_since(person: Mapping[str, Any], client_id: str) -> int:

@@ -75,6 +75,12 @@ class Session:
     consents: Mapping[str, tuple[str, ...]]
     company: CompanySession | None = None
     door: str = ""
+    undated: bool = False
+
+    @property
+    def proved_at(self) -> int:
+        """When the person proved who they are; 0: nobody knows, so for whoever needs a recent proof it is too old."""
+        return 0 if self.undated else self.auth_time
 
     @property
     def email(self) -> str:
@@ -114,6 +120,7 @@ def open_session(
     lifetime: int | None = None,
     ends: int | None = None,
     auth_time: int | None = None,
+    undated: bool = False,
 ) -> tuple[Session, str]:
     """Open a session under a new secret; return it and the cookie's value. Two round trips.
 
@@ -123,7 +130,8 @@ def open_session(
 
     The company's policy (``idle`` and ``lifetime``, seconds) and the end that its identity provider has set (``ends``, seconds
     since 1970: SessionNotOnOrAfter, SAML 2.0 core 2.7.2) only shorten what the settings give, whether or not the person asked
-    to be kept signed in. ``auth_time``: when the person proved who they are (seconds since 1970), if not just now.
+    to be kept signed in. ``auth_time``: when the person proved who they are (seconds since 1970), if not just now;
+    ``undated``: that is only when a provider said who they are.
     """
     cookie = base64.urlsafe_b64encode(random(32)).decode().rstrip("=")
     same_person = previous is not None and previous.account_id == account_id
@@ -148,6 +156,7 @@ def open_session(
         consents={client: tuple(scopes) for client, scopes in consents.items()},
         company=company,
         door=door,
+        undated=undated,
     )
     flat = [part for pair in _fields(session).items() for part in pair]
     # Listed before it exists: a session that works can always be found and ended, by its person and by its company.
@@ -338,6 +347,7 @@ def _fields(session: Session) -> dict[str, str | int]:
         "person": _json(session.person),
         **({"company": _json(asdict(session.company))} if session.company else {}),
         **({"door": session.door} if session.door else {}),
+        **({"undated": 1} if session.undated else {}),
         **{_CONSENT + client: " ".join(scopes) for client, scopes in session.consents.items() if scopes},
     }
 
@@ -369,4 +379,5 @@ def _session(key: str, flat: list[str]) -> Session | None:
         },
         company=CompanySession(**json.loads(fields["company"])) if "company" in fields else None,
         door=fields.get("door", ""),
+        undated="undated" in fields,
     )

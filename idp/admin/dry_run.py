@@ -245,13 +245,14 @@ def _arrive(
             issuer=issuer,
             sub=sub,
             auth_time=identity.at,
+            proved_at=identity.at,
             acr=identity.acr,
             amr=identity.methods,
             person=person,
             wished={},
             now=now,
         )
-        userinfo = {"sub": sub, **person_claims(client, person, client.scopes, {}, auth_time=identity.at)}
+        userinfo = {"sub": sub, **person_claims(client, person, client.scopes, {}, proved_at=identity.at)}
         later = {"sid": None, "at_hash": None}
         if outcome.decision == "new":
             later["sub"] = userinfo["sub"] = None

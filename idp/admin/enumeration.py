@@ -144,12 +144,13 @@ def compare_answers(place: Place, form: Form, domain: str, kinds: tuple[Kind, ..
         seen = {probe.kind: send(place, form, probe, language)[0] for probe in place.people(domain, kinds)}
         first = kinds[0]
         if not seen[first]:
-            told = "its page does not show it, so nothing was compared"
-            found.append(Difference(form.path, domain, first, first, "reached", language, told))
+            why = "its page does not show it, so nothing was compared"
+            found.append(Difference(form.path, domain, first, first, "reached", language, why))
         for kind in kinds[1:]:
-            told = _first_difference(seen[first], seen[kind])
-            if told is not None:
-                found.append(Difference(form.path, domain, kind, first, *told[:1], language, told[1]))
+            apart = _first_difference(seen[first], seen[kind])
+            if apart is not None:
+                what, told = apart
+                found.append(Difference(form.path, domain, kind, first, what, language, told))
     return found
 
 

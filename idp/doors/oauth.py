@@ -187,7 +187,7 @@ def redeem(
         raise SocialError("social_not_fresh", detail="auth_time is missing")
     if fresh and told.at is not None and told.at < sent_at - FRESH_SECONDS:
         raise SocialError("social_not_fresh", detail="auth_time is before the request")
-    return _identify(told, provider, issuer, now)
+    return _identify(told, provider, issuer, now, fresh=fresh)
 
 
 def read_error(registered: Registered, error: str, description: str = "") -> str:
@@ -200,7 +200,7 @@ def read_error(registered: Registered, error: str, description: str = "") -> str
     return _REASONS.get(error, "social_error_unknown")
 
 
-def _identify(told: Told, provider: Provider, issuer: str, now: float) -> Identity:
+def _identify(told: Told, provider: Provider, issuer: str, now: float, *, fresh: bool) -> Identity:
     email = None
     if told.email is not None:
         with suppress(ValueError):  # what is no address is as good as none: the person is asked
@@ -214,6 +214,7 @@ def _identify(told: Told, provider: Provider, issuer: str, now: float) -> Identi
         name=_clean_name(told.name),
         methods=(),  # nothing was proved here
         at=min(told.at, int(now)) if told.at is not None else int(now),
+        undated=told.at is None and not fresh,
     )
 
 

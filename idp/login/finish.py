@@ -347,6 +347,7 @@ def _open(
         lifetime=policy.session_lifetime if policy else None,
         ends=arrival.ends if arrival else None,
         auth_time=identity.at,
+        undated=identity.undated,
     )
 
 

@@ -29,7 +29,7 @@ class Holder:
     """The open session of this browser, as far as the decision needs it."""
 
     key: str
-    auth_time: int  # seconds since 1970
+    proved_at: int  # seconds since 1970; 0: nobody knows when they proved who they are
     acr: str
     consented: tuple[str, ...]  # scopes that the person has allowed this client before
     is_the_hinted: bool  # false if id_token_hint or a requested sub names somebody else
@@ -118,7 +118,7 @@ def _must_sign_in_anew(asked: Asked, holder: Holder, progress: Progress, now: fl
         return False  # this session was opened for this request: it is as fresh as can be
     if "login" in asked.prompt or "select_account" in asked.prompt:
         return True
-    if asked.max_age is not None and now - holder.auth_time > asked.max_age:
+    if asked.max_age is not None and now - holder.proved_at > asked.max_age:
         return True
     if asked.max_age == 0:
         return True
@@ -132,7 +132,7 @@ def _too_old_for_organizer(holder: Holder, progress: Progress) -> bool:
     but is not told that the person is an organizer (``seats.seat_claim``).
     """
     asked_once = progress.fresh and progress.session == holder.key
-    return holder.auth_time < holder.organizer_since and not asked_once
+    return holder.proved_at < holder.organizer_since and not asked_once
 
 
 def _must_ask_consent(asked: Asked, holder: Holder, progress: Progress) -> bool:

@@ -98,7 +98,7 @@ class Authorization:
             return next_step(asked, None, progress, now)
         holder = Holder(
             key=session.key,
-            auth_time=session.auth_time,
+            proved_at=session.proved_at,
             acr=session.acr,
             consented=tuple(session.consents.get(checked.client.client_id, ())),
             is_the_hinted=self._is_the_hinted(checked, session),

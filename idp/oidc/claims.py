@@ -47,14 +47,15 @@ def wishes(claims: Mapping[str, Mapping[str, Any]], client: Client, scopes: Iter
 
 
 def person_claims(
-    client: Client, person: Mapping[str, Any], scopes: Iterable[str], wished: Mapping[str, Any], *, auth_time: int
+    client: Client, person: Mapping[str, Any], scopes: Iterable[str], wished: Mapping[str, Any], *, proved_at: int
 ) -> dict[str, Any]:
     """The claims about a person that ``scopes`` and ``wished`` names ask for and that we know.
 
-    ``auth_time``: the sign-in that they rest on (seconds since 1970); not all may be told on the ground of an old one.
+    ``proved_at``: when the person proved who they are (seconds since 1970; 0: nobody knows); not all may be told on the ground of an
+    old proof.
     """
     asked = PERSON_CLAIMS & {*scope2claims(scopes, OWN_SCOPES), *wished}
-    known = {**person, "seat": seat_claim(person, client.client_id, auth_time)}
+    known = {**person, "seat": seat_claim(person, client.client_id, proved_at)}
     return {name: value for name, value in known.items() if name in asked and value not in (None, "", {})}
 
 
@@ -69,6 +70,7 @@ def id_token_claims(
     issuer: str,
     sub: str,
     auth_time: int,
+    proved_at: int,
     acr: str,
     amr: Iterable[str],
     person: Mapping[str, Any],
@@ -80,7 +82,7 @@ def id_token_claims(
 
     ``amr`` may be empty. Claims about the person come first, so none replaces ours. Times are seconds since 1970.
     """
-    return person_claims(client, person, (), wished, auth_time=auth_time) | {
+    return person_claims(client, person, (), wished, proved_at=proved_at) | {
         "iss": issuer,
         "sub": sub,
         "aud": client.client_id,

@@ -131,6 +131,7 @@ class Provider(pyop.provider.Provider):  # type: ignore[misc]  # pyop is untyped
             amr=session.amr,
             acr=session.acr,
             person=session.person,
+            undated=session.undated,
         )
         self._check_subject_identifier_matches_requested(request.claims, authentication.sub)
         response = self.authorize(
@@ -247,6 +248,7 @@ class Provider(pyop.provider.Provider):  # type: ignore[misc]  # pyop is untyped
             issuer=self.issuer,
             sub=grant.sub,
             auth_time=grant.auth_time,
+            proved_at=grant.proved_at,
             acr=grant.acr,
             amr=grant.amr,
             person=grant.person,
@@ -284,7 +286,7 @@ class Provider(pyop.provider.Provider):  # type: ignore[misc]  # pyop is untyped
             access.grant.person,
             access.scope,
             access.grant.claims.get("userinfo", {}),
-            auth_time=access.grant.auth_time,
+            proved_at=access.grant.proved_at,
         )
         return OpenIDSchema(**{**claims, "sub": access.grant.sub}), client
 

@@ -18,6 +18,7 @@ import requests
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from idp.accounts.seats import grant_seat
 from idp.app import create_app
 from idp.config import read_config
 from idp.cookies import SESSION, cookie_name
@@ -222,6 +223,32 @@ def test_a_silent_request_shows_nothing_there(door: Door, walker: Walker, bob: s
     page = door.arrive(walker, door.answer(door.leave(walker, walker.authorization_url())))
     assert 'id="login-page"' in text(page)  # and who may be asked is, without a word about it
     assert not is_signed_in(walker)
+
+
+@pytest.mark.parametrize("door", SILENT, indirect=True)
+@pytest.mark.parametrize("prompt", ["none", None])
+def test_a_providers_word_without_a_time_is_no_proof_of_who_sits_there(
+    door: Door, walker: Walker, parts: Parts, bob: str, prompt: str | None
+) -> None:
+    """It may have known the browser for months: where a recent proof is needed, the person is asked for it."""
+    door.go(walker)
+    end_session(walker)
+    door.arrive(walker, door.answer(door.leave(walker, walker.authorization_url(prompt=prompt))))
+    assert is_signed_in(walker)
+    added = walker.submit(walker.get("/me"), "/login/social/facebook/link")
+    assert added.location == "/login?again=%2Fme"
+    answer = walker.answer_of(walker.follow(walker.get(walker.authorization_url(prompt="none", max_age="600"))))
+    assert answer["error"] == "login_required"
+
+
+@pytest.mark.parametrize("door", SILENT, indirect=True)
+def test_s8_a_silent_answer_makes_nobody_an_organizer(door: Door, walker: Walker, parts: Parts, bob: str) -> None:
+    door.go(walker)
+    end_session(walker)
+    with parts.database.transaction() as db:
+        grant_seat(db, bob, walker.client_id, "organizer", actor="operator:test", now=parts.clock() - 100)
+    wanted = walker.authorization_url(scope="openid seat", prompt="none")
+    assert walker.answer_of(door.arrive(walker, door.answer(door.leave(walker, wanted))))["error"] == "login_required"
 
 
 # --- whose address is believed -----------------------------------------------------------------------------------------------

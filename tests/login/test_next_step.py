@@ -31,7 +31,7 @@ def asked(**changes: object) -> Asked:
 
 
 def holder(**changes: object) -> Holder:
-    facts = {"key": "k", "auth_time": int(NOW) - 100, "acr": "1", "consented": (), "is_the_hinted": True, **changes}
+    facts = {"key": "k", "proved_at": int(NOW) - 100, "acr": "1", "consented": (), "is_the_hinted": True, **changes}
     return Holder(**facts)  # type: ignore[arg-type] # keyword table
 
 
@@ -85,16 +85,23 @@ DENIED = Progress(session="k", consent="denied")
         # prompt=login and select_account want a sign-in for this request, and no other session will do
         (asked(prompt=("login",)), holder(), Progress(), LOGIN),
         (asked(prompt=("login",)), holder(), Progress(session="other"), LOGIN),
-        (asked(prompt=("login",)), holder(auth_time=int(NOW)), Progress(), LOGIN),
+        (asked(prompt=("login",)), holder(proved_at=int(NOW)), Progress(), LOGIN),
         (asked(prompt=("login",)), holder(), FRESH, ISSUE),
         (asked(prompt=("select_account",)), holder(), Progress(), LOGIN),
         (asked(prompt=("select_account",)), holder(), FRESH, ISSUE),
         # max_age
         (asked(max_age=100), holder(), Progress(), ISSUE),
         (asked(max_age=99), holder(), Progress(), LOGIN),
-        (asked(max_age=99), holder(auth_time=int(NOW)), FRESH, ISSUE),
-        (asked(max_age=0), holder(auth_time=int(NOW)), Progress(), LOGIN),
-        (asked(max_age=0), holder(auth_time=int(NOW) - 5), FRESH, ISSUE),
+        (asked(max_age=99), holder(proved_at=int(NOW)), FRESH, ISSUE),
+        (asked(max_age=0), holder(proved_at=int(NOW)), Progress(), LOGIN),
+        # a provider has said who it is, and nobody knows when they proved it
+        (asked(), holder(proved_at=0), Progress(), ISSUE),
+        (asked(max_age=10**5), holder(proved_at=0), Progress(), LOGIN),
+        (asked(max_age=10**5, prompt=("none",)), holder(proved_at=0), Progress(), Refuse("login_required", "login_required")),
+        (asked(max_age=99), holder(proved_at=0), FRESH, ISSUE),
+        (asked(), holder(proved_at=0, organizer_since=1), Progress(), AskLogin(fresh=True)),
+        (asked(prompt=("none",)), holder(proved_at=0, organizer_since=1), FRESH, Refuse("login_required", "login_required")),
+        (asked(max_age=0), holder(proved_at=int(NOW) - 5), FRESH, ISSUE),
         (asked(max_age=99, prompt=("none",)), holder(), Progress(), Refuse("login_required", "login_required")),
         # a hint for somebody else
         (asked(), holder(is_the_hinted=False), Progress(), LOGIN),

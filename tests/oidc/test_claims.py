@@ -32,9 +32,9 @@ def _pairwise(host: str, **changes: object) -> Client:
 
 def test_the_claims_are_those_of_the_specification_and_the_company() -> None:
     assert len(PERSON_CLAIMS - {"company", "seat"}) == 19
-    acme = person_claims(_client(), {"company": {"id": "c1"}, "email": "x"}, ["company"], {}, auth_time=0)
+    acme = person_claims(_client(), {"company": {"id": "c1"}, "email": "x"}, ["company"], {}, proved_at=0)
     assert acme == {"company": {"id": "c1"}}
-    profile = person_claims(_client(), dict.fromkeys(PERSON_CLAIMS, "x"), ["profile"], {}, auth_time=0)
+    profile = person_claims(_client(), dict.fromkeys(PERSON_CLAIMS, "x"), ["profile"], {}, proved_at=0)
     assert len(profile) == 14
 
 
@@ -42,7 +42,7 @@ SEATS = {"c": {"role": "organizer", "granted_at": 100}, "d": {"role": "attendee"
 
 
 @pytest.mark.parametrize(
-    ("client_id", "auth_time", "told"),
+    ("client_id", "proved_at", "told"),
     [
         ("c", 100, {"seat": SEATS["c"]}),
         ("c", 101, {"seat": SEATS["c"]}),
@@ -52,14 +52,14 @@ SEATS = {"c": {"role": "organizer", "granted_at": 100}, "d": {"role": "attendee"
     ],
 )
 def test_a_product_is_told_of_its_own_seat_and_of_an_organizer_who_signed_in_since(
-    client_id: str, auth_time: int, told: dict[str, object]
+    client_id: str, proved_at: int, told: dict[str, object]
 ) -> None:
     person = {"email": "x", "seats": SEATS, "seat": "never taken from a record"}
     client = _client(client_id)
 
-    assert person_claims(client, person, ["openid", "seat"], {}, auth_time=auth_time) == told
-    assert person_claims(client, person, (), {"seat": None, "seats": None}, auth_time=auth_time) == told
-    assert person_claims(client, person, ["openid"], {"seats": None}, auth_time=auth_time) == {}
+    assert person_claims(client, person, ["openid", "seat"], {}, proved_at=proved_at) == told
+    assert person_claims(client, person, (), {"seat": None, "seats": None}, proved_at=proved_at) == told
+    assert person_claims(client, person, ["openid"], {"seats": None}, proved_at=proved_at) == {}
 
 
 @pytest.mark.parametrize(
