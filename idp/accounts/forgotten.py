@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session as Transaction
 
 from idp.accounts.lifecycle import set_password, wipe_unproven
 from idp.accounts.linking import verify_address
-from idp.accounts.mailed_links import find_link, make_link, take_link
+from idp.accounts.mailed_links import RESET, find_link, make_link, take_link
 from idp.accounts.ways import Named, provider_named
 from idp.attempts import mask_email
 from idp.enforcement import OwnDoor, own_door
@@ -24,7 +24,6 @@ from idp.models import Account, Company, Email, Invitation, Link, MailedLink, Me
 from idp.redis_store import token_hash
 from idp.sealing import Sealer
 
-PURPOSE = "reset"
 PATH = "/reset"
 LIFETIME = 30 * 60  # seconds
 
@@ -97,7 +96,7 @@ def answer_forgotten(db: Transaction, asked: Asked, means: Means) -> Queued:
     # Made for everybody, and kept by nobody who is not sent it.
     secret = make_link(
         db,
-        purpose=PURPOSE,
+        purpose=RESET,
         account_id=account_id if name == "reset_password" else None,
         facts={"state": _state(known), "by_recovery": by_recovery, **asked.journey},
         lifetime=LIFETIME,
@@ -120,13 +119,13 @@ def find_reset(db: Transaction, secret: str, now: float, *, hold: bool = False) 
 
     ``hold``: what was found stays so until the transaction ends.
     """
-    link = find_link(db, secret, PURPOSE, now)
+    link = find_link(db, secret, RESET, now)
     if link is None or link.account_id is None:
         return None
     if hold:
         db.get_one(Account, link.account_id, with_for_update=True, populate_existing=True)
     newer = exists().where(
-        MailedLink.account_id == link.account_id, MailedLink.purpose == PURPOSE, MailedLink.id > link.id
+        MailedLink.account_id == link.account_id, MailedLink.purpose == RESET, MailedLink.id > link.id
     )
     if db.scalar(select(newer)):
         return None
@@ -148,7 +147,7 @@ def reset_password(db: Transaction, secret: str, password_hash: str, *, now: flo
     """
     reset = find_reset(db, secret, now, hold=True)
     # The account is held first and the link taken then, in the order of all who end an account's links.
-    if reset is None or take_link(db, secret, PURPOSE, now) is None:
+    if reset is None or take_link(db, secret, RESET, now) is None:
         return None
     account_id = reset.account_id
     if not reset.by_recovery:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session as Transaction
 from idp.models import MailedLink
 from idp.redis_store import token_hash
 
+RESET = "reset"  # the purpose of the link that sets a forgotten password (forgotten.py)
 SECRET = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 random bytes
 
 
@@ -61,6 +62,12 @@ def take_link(db: Transaction, secret: str, purpose: str, now: float) -> MailedL
     answer = db.execute(used)
     assert isinstance(answer, CursorResult)
     return link if answer.rowcount == 1 else None
+
+
+def end_links(db: Transaction, account_id: str, purpose: str, now: float) -> None:
+    """Let none of an account's links for a purpose be used any more."""
+    alive = MailedLink.account_id == account_id, MailedLink.purpose == purpose, MailedLink.used_at.is_(None)
+    db.execute(update(MailedLink).where(*alive).values(used_at=int(now)))
 
 
 def _usable(purpose: str, now: float) -> tuple[Any, ...]:
