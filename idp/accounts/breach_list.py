@@ -58,7 +58,9 @@ class BreachList:
 
     def holds(self, password: str) -> bool:
         """Whether this very password, in the given composition of its letters, is on the list."""
-        key = key_of(password)
+        return self._holds(key_of(password))
+
+    def _holds(self, key: int) -> bool:
         block = bisect_right(self._blocks, key, key=self._first) - 1
         if block < 0:
             return False

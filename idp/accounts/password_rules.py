@@ -69,8 +69,9 @@ def judge(password: str, *, about: Collection[str], shortest: int = SHORTEST, br
     if breached.holds(secret):
         return Weak("password_breached", ("new_password.advice.elsewhere", "new_password.advice.words"))
     lists = _lists() | {"about": _ranked(_words_of(about))}
-    found = _guesses(secret[:JUDGED], lists)
-    if found is None or (len(secret) > JUDGED and _guesses(secret[-JUDGED:], lists) is None):
+    plain = _bare(secret)
+    found = _guesses(plain[:JUDGED], lists)
+    if found is None or (len(plain) > JUDGED and _guesses(plain[-JUDGED:], lists) is None):
         return Good()
     about_you = any(match.get("dictionary_name") == "about" for match in found)
     return Weak("password_about_you" if about_you else "password_guessable", _advice(found))
@@ -156,18 +157,18 @@ def _lists() -> dict[str, dict[str, int]]:
 
 
 def _ranked(words: Iterable[str]) -> dict[str, int]:
-    """Words by rank, as they are and as a keyboard without accents writes them."""
     ranks: dict[str, int] = {}
     for rank, word in enumerate(words, 1):
-        for written in (unicodedata.normalize("NFKC", word).lower(), _bare(word)):
-            if written:
-                ranks.setdefault(written, rank)
+        if word:
+            ranks.setdefault(_bare(unicodedata.normalize("NFKC", word)).lower(), rank)
     return ranks
 
 
-def _bare(word: str) -> str:
-    parts = unicodedata.normalize("NFKD", word.lower().replace("œ", "oe").replace("æ", "ae").replace("ß", "ss"))
-    return "".join(letter for letter in parts if not unicodedata.combining(letter))
+def _bare(text: str) -> str:
+    """As a keyboard without accents writes it: ``Éléphant`` is guessed as early as ``Elephant``."""
+    text = text.replace("œ", "oe").replace("Œ", "OE").replace("æ", "ae").replace("Æ", "AE").replace("ß", "ss")
+    plain = (unicodedata.normalize("NFD", letter)[0] for letter in text)
+    return "".join(base if base.isascii() else letter for base, letter in zip(plain, text, strict=True))
 
 
 def _words_of(about: Collection[str]) -> Iterable[str]:
