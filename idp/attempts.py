@@ -66,8 +66,9 @@ class Step(StrEnum):
     connection_tested = auto()  # a test trip: every check held, and nobody was signed in
     password_checked = auto()
     passkey_checked = auto()
-    passkey_added = auto()
-    passkey_removed = auto()
+    factor_added = auto()  # a passkey or another factor
+    factor_removed = auto()
+    factor_disowned = auto()  # from the mail that told of it
     reset_asked = auto()  # a password was forgotten: the mail says what to do
     password_reset = auto()  # another one was set by the link in it
     throttled = auto()
@@ -98,8 +99,9 @@ _ENDS = {  # what an attempt has become by a step without a reason
     Step.token_issued: "done",
     Step.token_refreshed: "done",
     Step.password_reset: "done",
-    Step.passkey_added: "done",
-    Step.passkey_removed: "done",
+    Step.factor_added: "done",
+    Step.factor_removed: "done",
+    Step.factor_disowned: "done",
     Step.unlinked: "done",
     Step.password_set: "done",
     Step.signed_out: "done",

@@ -28,6 +28,14 @@ class Event(StrEnum):
     person_created = "person.created", "An account was made."
     person_changed = "person.changed", "Name, language, e-mail or another claim of a person was changed."
     person_password_set = "person.password_set", "A person's password was set or changed."
+    person_recovery_set = (
+        "person.recovery_set",
+        "A person proved a recovery address: mails about a forgotten password go there.",
+    )
+    person_recovery_removed = (
+        "person.recovery_removed",
+        "A recovery address was taken away, by the person or from the mail that announced it.",
+    )
     person_suspended = "person.suspended", "An account was suspended: its sessions and grants end."
     person_reactivated = "person.reactivated", "A suspended account may sign in again."
     person_signed_in = "person.signed_in", "A person proved who they are, and a session was opened."
@@ -46,6 +54,18 @@ class Event(StrEnum):
     person_reclaimed = (
         "person.reclaimed",
         "Somebody proved by mail an address that nobody had proved: passwords, links, factors and sessions from before are gone.",
+    )
+    person_factor_added = (
+        "person.factor_added",
+        "A person added a passkey, an authenticator app or recovery codes, and was told by mail.",
+    )
+    person_factor_removed = (
+        "person.factor_removed",
+        "A passkey, an authenticator app or recovery codes were taken away, by the person or from the mail that told of them.",
+    )
+    person_disowned_factor = (
+        "person.disowned_factor",
+        "A person answered “this was not me” to a mail about a factor: all sessions and grants end.",
     )
     person_signed_out = "person.signed_out", "A person ended one session."
     person_signed_out_everywhere = "person.signed_out_everywhere", "All sessions and grants of a person were ended."

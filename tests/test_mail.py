@@ -57,6 +57,8 @@ VALUES: dict[str, str | int] = {
     "employer": "Acme",
     "providers": "GitHub, LinkedIn",
     "who": "carol.example@gmail.example",
+    "factor": "passkey",
+    "called": "Pixel 9",
 }
 LINK_SECRET = canaries.register("a-link-secret-that-only-the-mailbox-may-see", "link in a mail")
 LINK = f"/me/not-me?t={LINK_SECRET}"
