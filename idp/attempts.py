@@ -66,11 +66,16 @@ class Step(StrEnum):
     connection_tested = auto()  # a test trip: every check held, and nobody was signed in
     password_checked = auto()
     passkey_checked = auto()
+    second_asked = auto()  # one proof is not enough: another kind must be shown beside it
+    second_set_up_asked = auto()  # and there is none yet
+    second_checked = auto()
+    code_asked = auto()  # one that is mailed, where the person has not been before
     factor_added = auto()  # a passkey or another factor
     factor_removed = auto()
     factor_disowned = auto()  # from the mail that told of it
     reset_asked = auto()  # a password was forgotten: the mail says what to do
     password_reset = auto()  # another one was set by the link in it
+    recovery_set = auto()  # where the mail about a forgotten password goes from now on
     throttled = auto()
     account_decision = auto()
     address_asked = auto()  # the provider names no address that may be believed
@@ -99,6 +104,7 @@ _ENDS = {  # what an attempt has become by a step without a reason
     Step.token_issued: "done",
     Step.token_refreshed: "done",
     Step.password_reset: "done",
+    Step.recovery_set: "done",
     Step.factor_added: "done",
     Step.factor_removed: "done",
     Step.factor_disowned: "done",

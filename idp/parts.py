@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # the heavy ones are imported when they are built
     from idp.accounts.breach_list import BreachList
     from idp.accounts.passkeys import Passkeys
     from idp.accounts.passwords import PasswordHasher
+    from idp.accounts.recovery_codes import RecoveryCodes
+    from idp.accounts.totp import Totps
     from idp.attempts import Attempts
     from idp.clients import Clients
     from idp.connections import Connections
@@ -55,6 +57,8 @@ class Parts:
     hasher: PasswordHasher
     breach_list: BreachList
     passkeys: Passkeys
+    totps: Totps
+    recovery_codes: RecoveryCodes
     outgoing: Fetcher
     sealer: Sealer  # of mail
     connections: Connections
@@ -126,6 +130,8 @@ def build(
     from idp.accounts.breach_list import SHIPPED, BreachList
     from idp.accounts.passkeys import Passkeys
     from idp.accounts.passwords import PasswordHasher
+    from idp.accounts.recovery_codes import RecoveryCodes
+    from idp.accounts.totp import Totps
     from idp.attempts import Attempts
     from idp.clients import Clients
     from idp.connections import Connections
@@ -171,6 +177,8 @@ def build(
         hasher=PasswordHasher(config.hashing, config.threads - RESERVED_THREADS),
         breach_list=BreachList(config.breach_list or SHIPPED),
         passkeys=Passkeys(config.issuer, config.host, store, keys.derive("passkeys"), random),
+        totps=Totps(config.host, store, Sealer(keys.derive("totp"), random), random),
+        recovery_codes=RecoveryCodes(keys.derive("recovery codes"), random),
         outgoing=outgoing,
         sealer=Sealer(keys.derive("mail"), random),
         connections=Connections(config.issuer, Sealer(keys.derive("connections"), random)),

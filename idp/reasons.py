@@ -213,6 +213,22 @@ _TABLE = (
         "person",
         "Too many attempts from this network or for this address; the time to wait stands in the step. Nobody is locked out.",
     ),
+    # Second factors
+    Reason(
+        "second_code_wrong",
+        "person",
+        "The code is not one of the app's that count now, or was used before; or no unused recovery code, or not the one that was mailed.",
+    ),
+    Reason(
+        "second_over",
+        "person",
+        "Five codes were wrong; or the account, its password or its factors have changed since the sign-in began: it begins anew.",
+    ),
+    Reason(
+        "second_demanded",
+        "company",
+        "The company demands a second factor of its people, and this is the last that the account has.",
+    ),
     # Passkeys
     Reason("passkey_unreadable", "person", "What the browser sent is no answer as browsers make it of a passkey."),
     Reason(
@@ -831,6 +847,11 @@ _TABLE = (
         "social_cancelled",
         "person",
         "The person pressed Cancel at the provider, or did not let it tell us who they are.",
+    ),
+    Reason(
+        "social_unproved_there",
+        "person",
+        "The provider wants the person to prove their address to it before it tells us who they are (GitHub: unverified_user_email).",
     ),
     Reason(
         "social_login_required",

@@ -64,22 +64,26 @@ def note_sign_in(
     sealer: Sealer,
     now: float,
     random: Callable[[int], bytes],
+    remembered_until: int | None = None,
 ) -> None:
     """Remember the browser in which a person has just signed in; if it is new, tell them by mail.
 
     The first browser of all is not told: whoever made the account knows. ``account`` is held by the caller's transaction
-    (``linking.find_linked``), so that of two sign-ins at once only one is the first.
+    (``linking.find_linked``), so that of two sign-ins at once only one is the first. ``remembered_until``: until then it is not
+    asked for a second factor; None: as it was.
     """
     devices = db.scalars(select(Device).where(Device.account_id == account.id).order_by(Device.last_seen_at)).all()
     this = next((device for device in devices if device.secret_hash == token_hash(cookie)), None)
     if this is not None:
         this.label = agent
         this.last_seen_at = int(now)
+        this.remembered_until = remembered_until or this.remembered_until
         return
     for forgotten in devices[: max(0, len(devices) + 1 - MOST_DEVICES)]:
         db.delete(forgotten)
     at = int(now)
     this = Device(account_id=account.id, secret_hash=token_hash(cookie), label=agent, first_seen_at=at, last_seen_at=at)
+    this.remembered_until = remembered_until
     db.add(this)
     if devices:
         _tell(db, account, this, address, language, sealer, now, random)

@@ -32,7 +32,7 @@ def read_arrival(text: str) -> Arrival:
     """Read what ``written`` has made; nothing else is ever handed here."""
     fields = json.loads(text)
     session = CompanySession(**fields["session"])
-    return Arrival(_identity(fields["identity"]), fields["company_id"], session, fields["ends"])
+    return Arrival(read_identity(fields["identity"]), fields["company_id"], session, fields["ends"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,9 @@ def write_newcomer(who: Newcomer) -> str:
 def read_newcomer(text: str) -> Newcomer:
     """Read what ``write_newcomer`` has made; nothing else is ever handed here."""
     fields = json.loads(text)
-    return Newcomer(_identity(fields["identity"]), fields["address"], fields["known_by"])
+    return Newcomer(read_identity(fields["identity"]), fields["address"], fields["known_by"])
 
 
-def _identity(fields: dict[str, Any]) -> Identity:
+def read_identity(fields: dict[str, Any]) -> Identity:
+    """The Identity whose fields were written down; nothing else is ever handed here."""
     return Identity(**fields | {"methods": tuple(fields["methods"])})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import assert_never
 from urllib.parse import urlencode
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session as Transaction
 
 from idp import audit, cookies
 from idp.accounts import devices
+from idp.accounts.changed_factor import Change, tell_changed_factor
 from idp.accounts.consents import consents_of
 from idp.accounts.identity import Identity
 from idp.accounts.lifecycle import AddressTaken, snapshot
@@ -30,6 +31,18 @@ from idp.accounts.linking import (
     find_linked,
 )
 from idp.accounts.remembered import note_door, remember
+from idp.accounts.second_factors import (
+    REMEMBERED,
+    AskSecond,
+    MailCode,
+    Ready,
+    Second,
+    SetUpSecond,
+    add_second,
+    decide_second,
+    look_at_factors,
+    prefers_two,
+)
 from idp.accounts.sessions import (
     Session,
     confirm_session,
@@ -38,7 +51,8 @@ from idp.accounts.sessions import (
     open_session,
     queue_logout_notices,
 )
-from idp.accounts.visitor import visitor
+from idp.accounts.totp import NewTotp
+from idp.accounts.visitor import lives, visitor
 from idp.attempts import Step
 from idp.company_policy import policy_of_company
 from idp.enforcement import note_break_glass, own_door
@@ -46,6 +60,7 @@ from idp.errors import PageError
 from idp.login import pending as pendings
 from idp.login.arrival import Arrival, Newcomer, newcomer, read_newcomer, write_newcomer
 from idp.login.company_account import Proved, check_stands, decision_about, settle
+from idp.login.half_way import Half
 from idp.login.journey import find_pending, lead_to_provider, needs_organizer, provider_name, show
 from idp.login.pending import Pending
 from idp.login.social_account import Accepted, Closed, Linking, link_newcomer, look_at
@@ -82,38 +97,98 @@ def finish(
     here = parts()
     if arrival is not None and proved is None and not switching and _is_somebody_else(arrival):
         return _ask_to_switch(pending, arrival)
-    device = cookies.find(cookies.DEVICE) or base64.urlsafe_b64encode(here.random(32)).rstrip(b"=").decode()
     if identity.is_social and who is None:
         who = newcomer(identity)
     waiting = _waiting(pending, identity)
     if waiting is not None:
         find_pending(pending.handle, proving="")  # one try: whatever comes of it, the next sign-in is an ordinary one
-    account_of = partial(_account, pending, identity, arrival, proved, who, accepted)
-    enter = partial(_enter, pending, identity, arrival, account_of, waiting, kept=kept, device=device)
+    return go_in(pending, Half(identity, kept, arrival, proved, who, accepted, waiting))
+
+
+def go_in(
+    pending: Pending, half: Half, shown: Second | NewTotp | None = None, *, remembering: bool = False
+) -> Response:
+    """Open a session for who came through a door, as soon as nothing more is asked of them (``decide_second``); else lead to where
+    it is asked, with nothing done.
+
+    :param shown: the second factor that they have shown since; ``remembering``: this browser is not to be asked again for a while.
+    :raises PageError: they may not sign in, or no more.
+    """
+    here = parts()
+    device = cookies.find(cookies.DEVICE) or base64.urlsafe_b64encode(here.random(32)).rstrip(b"=").decode()
+    enter = partial(_enter, pending, half, shown, device=device, remembering=remembering)
     try:
         entered = enter()
     except (AddressTaken, IntegrityError):  # the same newcomer twice at once, and the other request was faster
         entered = enter()
+    if isinstance(entered, Asked):
+        return _ask_more(pending, entered)
     if not isinstance(entered, tuple):
-        if who is not None:
-            return lead_newcomer(pending, who, entered)
-        assert arrival is not None and isinstance(entered, ProveFirst)  # the other doors say nothing else
-        return _ask_for_proof(pending, entered, arrival)
+        if half.who is not None:
+            return lead_newcomer(pending, half.who, entered)
+        assert half.arrival is not None and isinstance(entered, ProveFirst)  # the other doors say nothing else
+        return _ask_for_proof(pending, entered, half.arrival)
     session, cookie = entered
     here.attempts.step(
         pending.receipt,
         Step.session_opened,
         outcome="done",
-        connection_id=arrival.session.connection if arrival else None,
+        connection_id=half.arrival.session.connection if half.arrival else None,
         account_id=session.account_id,
-        amr=" ".join(identity.methods),
+        amr=" ".join(session.amr),
     )
     response = _go_on(pending, session)
-    cookies.put(response, cookies.SESSION, cookie, max_age=session.expires - session.created if kept else None)
-    if kept:
-        remember(response, session.email)
+    _keep(response, session, cookie)
     cookies.put(response, cookies.DEVICE, device, max_age=cookies.YEAR)
-    note_door(response, identity.door)
+    note_door(response, half.identity.door)
+    return response
+
+
+def step_up(pending: Pending, session: Session, shown: Second | NewTotp) -> Response:
+    """Whoever is signed in has shown a second factor: their session is one of two from now on, and the journey goes on.
+
+    When they came through a door stays as it was: that is how old the first proof is.
+
+    :raises PageError: the session has ended meanwhile, or the account has another factor by now than the one that was set up.
+    """
+    here = parts()
+    with ExitStack() as undo:
+        with here.database.transaction() as db:
+            account = db.get_one(Account, session.account_id, with_for_update=True)
+            held = look_at_factors(db, account.id, device=None, now=here.clock())
+            if account.state != "active" or not lives(db, session) or (isinstance(shown, NewTotp) and held.any):
+                raise PageError("second_over", status=403)
+            second = _second(db, account, shown)
+            ready = add_second(session.amr, second.methods)
+            opened, cookie = open_session(
+                here.store,
+                here.config,
+                account_id=account.id,
+                sub=account.sub,
+                person=snapshot(account),
+                consents=consents_of(db, account.id),
+                amr=ready.methods,
+                acr=ready.acr,
+                kept=session.kept,
+                agent=session.agent,
+                address=peer(),
+                previous=session,
+                now=here.clock(),
+                random=here.random,
+                company=session.company,
+                door=session.door,
+                idle=session.idle or None,
+                ends=session.expires,
+                auth_time=session.auth_time,
+                undated=session.undated,
+            )
+            undo.callback(forget_session, here.store, opened)
+        undo.pop_all()
+    confirm_session(here.store, opened, session, here.clock())
+    amr = " ".join(opened.amr)
+    here.attempts.step(pending.receipt, Step.session_opened, outcome="done", account_id=opened.account_id, amr=amr)
+    response = _go_on(pending, opened)
+    _keep(response, opened, cookie)
     return response
 
 
@@ -181,33 +256,109 @@ def _waiting(pending: Pending, identity: Identity) -> Newcomer | None:
     return None if same else who
 
 
+def _keep(response: Response, session: Session, cookie: str) -> None:
+    cookies.put(response, cookies.SESSION, cookie, max_age=session.expires - session.created if session.kept else None)
+    if session.kept:
+        remember(response, session.email)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Something more is asked of who came through a door; ``half`` knows whose account it is."""
+
+    more: AskSecond | SetUpSecond | MailCode
+    half: Half
+
+
 def _enter(
-    pending: Pending,
-    identity: Identity,
-    arrival: Arrival | None,
-    account_of: Callable[[Transaction], Account | ProveFirst | New | Closed],
-    waiting: Newcomer | None,
-    *,
-    kept: bool,
-    device: str,
-) -> tuple[Session, str] | ProveFirst | New | Closed:
+    pending: Pending, half: Half, shown: Second | NewTotp | None, *, device: str, remembering: bool
+) -> tuple[Session, str] | Asked | ProveFirst | New | Closed:
     here = parts()
     previous = visitor()
     with ExitStack() as undo:
         with here.database.transaction() as db:
-            account = account_of(db)
-            if waiting is not None:
-                _link_waiting(db, pending, waiting, account, identity)
+            account = _account(pending, half, db)
+            if half.waiting is not None:
+                _link_waiting(db, pending, half.waiting, account, half.identity)
             if not isinstance(account, Account):
                 return account
+            gate = _gate(db, pending, half, shown, account, device)
+            if isinstance(gate, Asked):
+                db.rollback()  # an account is neither made nor linked by half a sign-in
+                return gate
+            if shown is not None:
+                _second(db, account, shown)
             stranger = [previous] if previous is not None and previous.account_id != account.id else []
             queue_logout_notices(db, here.store, stranger, here.clients, here.clock())
-            session, cookie = _open(db, account, identity, arrival, previous, kept=kept, device=device)
+            session, cookie = _open(db, account, half, gate, previous, device=device, remembering=remembering)
             undo.callback(forget_session, here.store, session)
         undo.pop_all()  # committed: from here on the person has signed in
     end_sessions(here.store, stranger)
     confirm_session(here.store, session, None if stranger else previous, here.clock())
     return session, cookie
+
+
+def _gate(
+    db: Transaction, pending: Pending, half: Half, shown: Second | NewTotp | None, account: Account, device: str
+) -> Ready | Asked:
+    """Every door passes here, after the account is known and held, and before a session is opened.
+
+    :raises PageError: ``second_over``: it is another account, or has another password, than when something more was asked.
+    """
+    here = parts()
+    held = look_at_factors(db, account.id, device=device, now=here.clock())
+    if half.account_id and (half.account_id, half.mark) != (account.id, held.mark):
+        raise PageError("second_over", status=403)
+    gate = decide_second(
+        half.identity,
+        held,
+        wanted=prefers_two(pending.acr_values),
+        shown=shown,
+        mailbox=half.mailbox,
+        ask_new_browsers=here.config.new_device_code,
+    )
+    if isinstance(gate, Ready):
+        return gate
+    return Asked(gate, replace(half, account_id=account.id, mark=held.mark))
+
+
+def _second(db: Transaction, account: Account, shown: Second | NewTotp) -> Second:
+    """A new app becomes the account's in the moment in which it opens something."""
+    if isinstance(shown, Second):
+        return shown
+    here = parts()
+    here.totps.add(db, account.id, shown, here.clock())
+    tell_changed_factor(
+        db,
+        account,
+        Change("totp", added=True, agent=_agent(), address=peer()),
+        language=choose_language(account.locale),
+        sealer=here.sealer,
+        now=here.clock(),
+        random=here.random,
+    )
+    return Second(("otp",))
+
+
+def _agent() -> str:
+    return devices.describe_agent(request.headers.get("User-Agent", ""))
+
+
+def _ask_more(pending: Pending, asked: Asked) -> Response:
+    if pending.silent:
+        raise PageError("login_required", status=403)
+    find_pending(pending.handle, half=asked.half.written())
+    match asked.more:
+        case AskSecond():
+            path, step = "/login/second", Step.second_asked
+        case SetUpSecond():
+            path, step = "/login/second/set-up", Step.second_set_up_asked
+        case MailCode():
+            path, step = "/login/second/mail", Step.code_asked
+        case _:
+            assert_never(asked.more)
+    parts().attempts.step(pending.receipt, step, account_id=asked.half.account_id, door=asked.half.identity.door)
+    return go(path, p=pending.handle)
 
 
 def _link_waiting(
@@ -238,17 +389,10 @@ def _link_waiting(
             raise PageError("link_other_account", status=403)
 
 
-def _account(
-    pending: Pending,
-    identity: Identity,
-    arrival: Arrival | None,
-    proved: Proved | None,
-    who: Newcomer | None,
-    accepted: Accepted | None,
-    db: Transaction,
-) -> Account | ProveFirst | New | Closed:
+def _account(pending: Pending, half: Half, db: Transaction) -> Account | ProveFirst | New | Closed:
     here = parts()
     own_issuer = here.config.issuer
+    identity, arrival, who, proved = half.identity, half.arrival, half.who, half.proved
     if arrival is not None:
         check_stands(db, arrival)
         settled = settle(db, arrival, proved, own_issuer=own_issuer, now=here.clock(), random=here.random)
@@ -259,7 +403,7 @@ def _account(
             here.connections.note_administrator_signed_in(db, arrival.session.connection, now=here.clock())
         return settled
     if who is not None:
-        outcome = settle_newcomer(db, who, proved, accepted, own_issuer=own_issuer, linking=linking(identity.door))
+        outcome = settle_newcomer(db, who, proved, half.accepted, own_issuer=own_issuer, linking=linking(identity.door))
         what = "Found" if isinstance(outcome, Account) else type(outcome).__name__
         here.attempts.step(pending.receipt, Step.account_decision, door=identity.door, received=what)
         return outcome
@@ -293,16 +437,17 @@ def _pass_own_door(db: Transaction, identity: Identity, account_id: str) -> None
 def _open(
     db: Transaction,
     account: Account,
-    identity: Identity,
-    arrival: Arrival | None,
+    half: Half,
+    ready: Ready,
     previous: Session | None,
     *,
-    kept: bool,
     device: str,
+    remembering: bool,
 ) -> tuple[Session, str]:
     here = parts()
     now = here.clock()
-    agent = devices.describe_agent(request.headers.get("User-Agent", ""))
+    identity, arrival = half.identity, half.arrival
+    agent = _agent()
     devices.note_sign_in(
         db,
         account,
@@ -313,6 +458,7 @@ def _open(
         sealer=here.sealer,
         now=now,
         random=here.random,
+        remembered_until=int(now) + REMEMBERED if remembering else None,
     )
     audit.record(
         db,
@@ -333,9 +479,9 @@ def _open(
         sub=account.sub,
         person=snapshot(account),
         consents=consents_of(db, account.id),
-        amr=identity.methods,
-        acr=identity.acr,
-        kept=kept,
+        amr=ready.methods,
+        acr=ready.acr,
+        kept=half.kept,
         agent=agent,
         address=peer(),
         previous=previous,

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from flask import Response
-from sqlalchemy import and_, exists, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Transaction
 
 from idp.accounts.identity import Identity
 from idp.accounts.linking import find_linked, link_social
 from idp.accounts.sessions import Session
-from idp.accounts.visitor import visitor
+from idp.accounts.visitor import lives
 from idp.enforcement import own_door
 from idp.errors import PageError
 from idp.login.journey import provider_name
-from idp.models import Account, Revocation
+from idp.models import Account
 from idp.parts import parts
 from idp.redirects import go
 from idp.rendering import choose_language
@@ -64,12 +63,5 @@ def _check_lives(db: Transaction, session: Session) -> None:
 
     :raises PageError: ``social_link_session``.
     """
-    ending = exists().where(
-        Revocation.account_id == session.account_id,
-        or_(Revocation.kind == "account", and_(Revocation.kind == "door", Revocation.client_id == session.door)),
-        Revocation.done_at.is_(None),
-    )
-    ended = db.scalar(select(ending))
-    now = visitor()
-    if ended or now is None or now.key != session.key:
+    if not lives(db, session):
         raise PageError("social_link_session", status=403)

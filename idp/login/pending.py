@@ -50,7 +50,8 @@ class Pending:
     asked_silently: bool = (
         False  # the social provider of this browser was asked without showing anything, whatever it said; or may not be
     )
-    half: str = ""  # who has come through a door and must still show a second factor (login/second_step.py)
+    half: str = ""  # who has come through a door and must still show something more (login/half_way.py)
+    second: bool = False  # whoever is signed in was asked for a second factor, and has none or shows none
     hint: str = ""  # the address that the product named or the person typed: what other sites may be told
 
 
@@ -106,7 +107,7 @@ def park(
 
 def find(store: RedisStore, handle: str, browser: str, now: float, **notes: str) -> Pending:
     """Find the pending login and, in the same round trip, note ``email``, ``keep``, ``session``, ``asked``, ``consent``, ``failed``,
-    ``arrival``, ``newcomer``, ``proving``, ``asked_silently``, ``half`` or ``hint``.
+    ``arrival``, ``newcomer``, ``proving``, ``asked_silently``, ``half``, ``second`` or ``hint``.
 
     :raises PageError: it is unknown or over (``pending_unknown``), or it began in another browser
         (``pending_foreign_browser``).
@@ -158,5 +159,6 @@ def _pending(handle: str, answer: list[object]) -> Pending:
         proving=fields.get("proving") == "yes",
         asked_silently=fields.get("asked_silently") == "yes",
         half=fields.get("half", ""),
+        second=fields.get("second") == "yes",
         hint=fields.get("hint", ""),
     )
