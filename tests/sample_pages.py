@@ -12,6 +12,7 @@ from typing import Any
 from flask import Flask, Response
 
 from idp.accounts.password_rules import Weak
+from idp.accounts.recovery_address import Recovery
 from idp.accounts.ways import Way
 from idp.login.asked_mails import AskedMail
 from idp.rendering import render_page
@@ -48,6 +49,18 @@ def _passkeys(x: Text, *, last: bool = False) -> dict[str, Any]:
     return {"passkey": x('{"challenge": "AQID", "rpId": "login.example"}'), "passkey_last": last}
 
 
+def _own_passkeys(x: Text, count: int, **more: Any) -> dict[str, Any]:
+    names = ("Pixel 9", "The blue key on my key ring, which is also the one for the office door", "iCloud Keychain")
+    passkeys = [
+        {"mark": x(f"m{place}"), "name": x(name), "synced": place != 1, "since": NOW - 86400 * 40, "used": NOW - 90}
+        for place, name in enumerate(names[:count])
+    ]
+    if passkeys:
+        passkeys[-1]["used"] = None
+    values = {"passkeys": passkeys, "employer": None, "options": x("{}"), "suggested": x("Firefox · Linux")}
+    return values | {"reason": None, "receipt": x(RECEIPT), "notice": None} | more
+
+
 def _social(x: Text, last: str = "") -> tuple[SimpleNamespace, ...]:
     names = {"google": "Google", "microsoft": "Microsoft", "apple": "Apple", "facebook": "Facebook"}
     names |= {"linkedin": "LinkedIn", "github": "GitHub", "uni": "University of Wrocław, Faculty of Social Sciences"}
@@ -77,6 +90,11 @@ def _new_password(x: Text, *advice: str, reason: str = "") -> dict[str, Any]:
         SimpleNamespace(reason=reason, advice=tuple(f"new_password.advice.{one}" for one in advice)) if reason else None
     )
     return {"username": x("carol@example.org"), "shortest": 8, "weak": weak}
+
+
+def _recovery(x: Text, **more: Any) -> dict[str, Any]:
+    values = {"recovery": Recovery(None, None, ""), "email": x("carol@example.org"), "username": "", "notice": None}
+    return values | {"company": None, "sent": None, "problem": None, "wait": None, "receipt": None} | more
 
 
 def _why(x: Text) -> dict[str, Any]:
@@ -133,6 +151,21 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     "start-social-again": ("login/start.html", lambda x: _login(x, social=_social(x, "apple")[:4])),
     "password-social": ("login/password.html", lambda x: _login(x, social=_social(x, "google"))),
     "company-social": ("login/company.html", lambda x: _login(x, username="", social=_social(x))),
+    "own-passkeys": ("accounts/own_passkeys.html", lambda x: _own_passkeys(x, 3, notice="added")),
+    "own-passkeys-none": ("accounts/own_passkeys.html", lambda x: _own_passkeys(x, 0, reason="passkey_wrong")),
+    "own-passkeys-employer": ("accounts/own_passkeys.html", lambda x: _own_passkeys(x, 1, employer=x("Acme"))),
+    "remove-passkey": (
+        "accounts/remove_passkey.html",
+        lambda x: {"name": x("Pixel 9"), "mark": x("m1"), "last": False, "here": False},
+    ),
+    "remove-passkey-here": (
+        "accounts/remove_passkey.html",
+        lambda x: {"name": x("Pixel 9"), "mark": x("m1"), "last": False, "here": True},
+    ),
+    "remove-passkey-last": (
+        "accounts/remove_passkey.html",
+        lambda x: {"name": x("Pixel 9"), "mark": x("m1"), "last": True, "here": True},
+    ),
     "disowned-added": (
         "accounts/disowned_factor.html",
         lambda x: {
@@ -429,6 +462,31 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         "login/no_mail.html",
         lambda x: {"p": "", "client": None, "sender": x("no-reply@login.example"), "asked": []},
     ),
+    "recovery": ("accounts/recovery.html", lambda x: _recovery(x)),
+    "recovery-sent": ("accounts/recovery.html", lambda x: _recovery(x, sent=x("carol@home.example"))),
+    "recovery-set": (
+        "accounts/recovery.html",
+        lambda x: _recovery(
+            x,
+            recovery=Recovery(x("carol@home.example"), NOW - 86400, ""),
+            username=x("carol@"),
+            problem="login.email_malformed",
+        ),
+    ),
+    "recovery-hindered": (
+        "accounts/recovery.html",
+        lambda x: _recovery(x, recovery=Recovery(None, None, "company"), notice="removed"),
+    ),
+    "recovery-confirm": (
+        "accounts/recovery_confirm.html",
+        lambda x: {"undo": False, "done": False, "person": x("carol@example.org"), "address": x("carol@home.example")},
+    ),
+    "recovery-confirmed": ("accounts/recovery_confirm.html", lambda x: {"undo": False, "done": True}),
+    "recovery-undo": (
+        "accounts/recovery_confirm.html",
+        lambda x: {"undo": True, "done": False, "person": "", "address": x("carol@home.example")},
+    ),
+    "recovery-undone": ("accounts/recovery_confirm.html", lambda x: {"undo": True, "done": True}),
     "why-sign-in": ("login/why_sign_in.html", lambda x: _why(x)),
     "why-sign-in-newcomer": (
         "login/why_sign_in.html",

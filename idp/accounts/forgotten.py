@@ -10,17 +10,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, exists, select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session as Transaction
 
 from idp.accounts.lifecycle import set_password, wipe_unproven
 from idp.accounts.linking import verify_address
-from idp.accounts.mailed_links import RESET, find_link, make_link, take_link
+from idp.accounts.mailed_links import RESET, find_newest_link, make_link, take_link
 from idp.accounts.ways import Named, provider_named
 from idp.attempts import mask_email
 from idp.enforcement import OwnDoor, own_door
 from idp.mail import check_recipient, queue_mail
-from idp.models import Account, Company, Email, Invitation, Link, MailedLink, Member, Password
+from idp.models import Account, Company, Email, Invitation, Link, Member, Password
 from idp.redis_store import token_hash
 from idp.sealing import Sealer
 
@@ -119,16 +119,11 @@ def find_reset(db: Transaction, secret: str, now: float, *, hold: bool = False) 
 
     ``hold``: what was found stays so until the transaction ends.
     """
-    link = find_link(db, secret, RESET, now)
-    if link is None or link.account_id is None:
+    link = find_newest_link(db, secret, RESET, now)
+    if link is None:
         return None
     if hold:
         db.get_one(Account, link.account_id, with_for_update=True, populate_existing=True)
-    newer = exists().where(
-        MailedLink.account_id == link.account_id, MailedLink.purpose == RESET, MailedLink.id > link.id
-    )
-    if db.scalar(select(newer)):
-        return None
     known = _find(db, Email.account_id == link.account_id)
     if known is None or _state(known) != link.facts["state"]:
         return None
@@ -158,7 +153,12 @@ def reset_password(db: Transaction, secret: str, password_hash: str, *, now: flo
     return reset
 
 
-def _find(db: Transaction, which: Any) -> Row[Any] | None:
+def state_of(db: Transaction, account_id: str) -> str:
+    """What an account is like, so far as a link to get into it rests on that; two that are equal are the same to it."""
+    return _state(_find(db, Email.account_id == account_id))
+
+
+def _find(db: Transaction, which: Any) -> Row[*tuple[Any, ...]] | None:
     """What the mail to an address, and the link in it, depend on. One statement, whoever has it."""
     return db.execute(
         select(
@@ -186,7 +186,7 @@ def _find(db: Transaction, which: Any) -> Row[Any] | None:
 
 
 def _mail(
-    known: Row[Any] | None, own: OwnDoor, providers: list[str], *, by_company: bool
+    known: Row[*tuple[Any, ...]] | None, own: OwnDoor, providers: list[str], *, by_company: bool
 ) -> tuple[str, dict[str, str]]:
     """Which mail it is, and its values."""
     closed_by = own.closed_by.name if own.closed_by is not None else ""
@@ -211,12 +211,12 @@ def _ways(*, employer: str, providers: list[str] | None = None, invited: bool = 
     return {"employer": employer, "providers": ", ".join(providers or ()), "invited": "yes" if invited else ""}
 
 
-def _recovers(known: Row[Any]) -> bool:
+def _recovers(known: Row[*tuple[Any, ...]]) -> bool:
     """Whether the mail goes to the recovery address. Never for who has not proved their own: they could set any."""
     return known.recovery_verified_at is not None and known.verified_at is not None
 
 
-def _state(known: Row[Any] | None) -> str:
+def _state(known: Row[*tuple[Any, ...]] | None) -> str:
     """What an account is like, so far as a link rests on it. A sign-in that only hashes the password anew ends the link too."""
     if known is None:
         return ""
@@ -239,7 +239,7 @@ def _state(known: Row[Any] | None) -> str:
 
 
 def _queue(
-    db: Transaction, means: Means, name: str, recipient: str, language: str, link: str, values: Mapping[str, str]
+    db: Transaction, means: Means, name: str, recipient: str, language: str, link: str, values: Mapping[str, Any]
 ) -> None:
     queue_mail(
         db,

@@ -19,7 +19,7 @@ from sqlalchemy.orm import object_session
 from idp import audit, grants
 from idp.accounts import sessions
 from idp.accounts.identity import Address, read_address
-from idp.accounts.mailed_links import RESET, end_links
+from idp.accounts.mailed_links import end_links
 from idp.accounts.seats import seats_of
 from idp.accounts.standard_claims import NAMES, WrongClaim, check_claim
 from idp.clients import Clients
@@ -175,9 +175,9 @@ def end_everything(
     """End all sessions and all grants of a person, offline ones too; products are told.
 
     ``keep``: the id of the one session that goes on, in which the person has just proved who they are; its grants end too.
-    A link that would set a forgotten password ends as well.
+    Links that would set a forgotten password or a recovery address end as well.
     """
-    end_links(db, account_id, RESET, now)
+    end_links(db, account_id, now)
     kind = "account" if keep is None else "others"
     db.add(Revocation(kind=kind, account_id=account_id, client_id=keep, created_at=int(now)))
     audit.record(db, event, now=now, actor=actor, account_id=account_id)

@@ -10,13 +10,14 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import CursorResult, exists, select, update
 from sqlalchemy.orm import Session as Transaction
 
 from idp.models import MailedLink
 from idp.redis_store import token_hash
 
 RESET = "reset"  # the purpose of the link that sets a forgotten password (forgotten.py)
+RECOVERY = "prove_recovery"  # of the one that proves a recovery address (recovery_address.py)
 SECRET = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 random bytes
 
 
@@ -53,6 +54,17 @@ def find_link(db: Transaction, secret: str, purpose: str, now: float) -> MailedL
     return db.scalar(select(MailedLink).where(MailedLink.secret_hash == token_hash(secret), *_usable(purpose, now)))
 
 
+def find_newest_link(db: Transaction, secret: str, purpose: str, now: float) -> MailedLink | None:
+    """Find a link of an account that can still be used, unless a newer one was made for the same purpose."""
+    link = find_link(db, secret, purpose, now)
+    if link is None or link.account_id is None:
+        return None
+    newer = exists().where(
+        MailedLink.account_id == link.account_id, MailedLink.purpose == purpose, MailedLink.id > link.id
+    )
+    return None if db.scalar(select(newer)) else link
+
+
 def take_link(db: Transaction, secret: str, purpose: str, now: float) -> MailedLink | None:
     """Use a link: of several that try, exactly one gets it, also across processes."""
     link = find_link(db, secret, purpose, now)
@@ -64,10 +76,10 @@ def take_link(db: Transaction, secret: str, purpose: str, now: float) -> MailedL
     return link if answer.rowcount == 1 else None
 
 
-def end_links(db: Transaction, account_id: str, purpose: str, now: float) -> None:
-    """Let none of an account's links for a purpose be used any more."""
-    alive = MailedLink.account_id == account_id, MailedLink.purpose == purpose, MailedLink.used_at.is_(None)
-    db.execute(update(MailedLink).where(*alive).values(used_at=int(now)))
+def end_links(db: Transaction, account_id: str, now: float) -> None:
+    """Let no link be used any more that would give whoever has it a way into an account."""
+    ending = MailedLink.purpose.in_((RESET, RECOVERY)), MailedLink.used_at.is_(None)
+    db.execute(update(MailedLink).where(MailedLink.account_id == account_id, *ending).values(used_at=int(now)))
 
 
 def _usable(purpose: str, now: float) -> tuple[Any, ...]:
