@@ -68,12 +68,15 @@ def judge(password: str, *, about: Collection[str], shortest: int = SHORTEST, br
         return Weak("password_short", ("new_password.advice.words",))
     if breached.holds(secret):
         return Weak("password_breached", ("new_password.advice.elsewhere", "new_password.advice.words"))
-    lists = _lists() | {"about": _ranked(_words_of(about))}
+    lists = {"about": _ranked(_words_of(about))} | _lists()  # the first of equals is what the advice is about
     plain = _bare(secret)
     found = _guesses(plain[:JUDGED], lists)
     if found is None or (len(plain) > JUDGED and _guesses(plain[-JUDGED:], lists) is None):
         return Good()
-    about_you = any(match.get("dictionary_name") == "about" for match in found)
+    repeated = (match.get("base_token", "").lower() for match in found)
+    about_you = any(match.get("dictionary_name") == "about" for match in found) or any(
+        map(lists["about"].get, repeated)
+    )
     return Weak("password_about_you" if about_you else "password_guessable", _advice(found))
 
 

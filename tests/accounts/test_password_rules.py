@@ -96,6 +96,8 @@ def test_pw_18_what_is_hard_to_guess_is_taken_whatever_it_is_made_of(password: s
         ("@cmeL0gistique", "password_about_you"),
         ("logistique12", "password_about_you"),
         ("login.example", "password_about_you"),
+        ("acmeacmeacmeacme", "password_about_you"),
+        ("Jean2026!", "password_about_you"),  # however common the name is
         ("Password1!", "password_guessable"),
         ("P@ssw0rd2026", "password_guessable"),
         ("aaaaaaaaaaaaaaaaaaaaaaaa", "password_guessable"),
