@@ -413,7 +413,7 @@ class Revocation(Table):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     # account (sessions and grants end), others (the same but for one session, whose id is in ``client_id``), consent (those of one
-    # client), door (sessions that came by it, and all grants; ``client_id`` names the door), person (claims have changed)
+    # client), door (sessions that came by it, and all grants; ``client_id`` names the door, see ``Identity.way``), person (claims have changed)
     kind: Mapped[str] = mapped_column(String(32))
     account_id: Mapped[str] = mapped_column(String(32))
     client_id: Mapped[str | None] = mapped_column(String(128))

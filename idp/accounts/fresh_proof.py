@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from flask import Response
+from sqlalchemy import and_, exists, or_, select
+from sqlalchemy.orm import Session as Transaction
 
 from idp.accounts.sessions import Session
+from idp.accounts.visitor import visitor
+from idp.models import Revocation
 from idp.parts import parts
 from idp.redirects import go
 
@@ -20,3 +24,18 @@ def prove_anew(session: Session, path: str) -> Response | None:
     if parts().clock() - session.proved_at <= FRESH:
         return None
     return go("/login", again=path)
+
+
+def still_lives(db: Transaction, session: Session) -> bool:
+    """Whether a session has not been ended since the request came: whoever was thrown out leaves no way in. The caller holds its
+    account's row, so that who ends it either comes later, or has said so in SQL, and then in Redis."""
+    ends = or_(
+        Revocation.kind == "account",
+        and_(Revocation.kind == "others", Revocation.client_id != session.id),
+        and_(Revocation.kind == "door", Revocation.client_id == session.door),
+    )
+    ending = exists().where(Revocation.account_id == session.account_id, ends, Revocation.done_at.is_(None))
+    if db.scalar(select(ending)):
+        return False
+    now = visitor()
+    return now is not None and now.key == session.key

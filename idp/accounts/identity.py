@@ -48,7 +48,7 @@ class Identity:
     @property
     def way(self) -> str:
         """What a session remembers of how it was opened, so that it ends with that way: the door, and which passkey."""
-        return f"{self.door}:{passkey_mark(self.passkey)}" if self.passkey else self.door
+        return passkey_way(self.passkey) if self.passkey else self.door
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +102,8 @@ def passkey_mark(credential_id: str) -> str:
     """What names a passkey in sessions and forms; it says nothing about it."""
     # No number of a row: one that is given out again would stand for another passkey on a page that has stood open.
     return hashlib.sha256(credential_id.encode()).hexdigest()[:32]
+
+
+def passkey_way(credential_id: str) -> str:
+    """What a session remembers that was opened by a passkey."""
+    return f"passkey:{passkey_mark(credential_id)}"

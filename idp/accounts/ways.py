@@ -14,8 +14,9 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session as Transaction
 
 from idp import audit
+from idp.accounts.identity import OWN_DOORS, passkey_way
 from idp.enforcement import own_door
-from idp.models import Account, Company, Connection, Link, MailedLink, Member, Password, Revocation
+from idp.models import Account, Company, Connection, Link, MailedLink, Member, Passkey, Password, Revocation
 from idp.redis_store import token_hash
 
 
@@ -23,9 +24,10 @@ from idp.redis_store import token_hash
 class Way:
     """One way to sign in to an account.
 
-    :ivar door: ``password``, ``company`` or the key of a social provider.
+    :ivar door: ``password``, ``passkey``, ``company`` or the key of a social provider.
     :ivar name: of a link that the person may take away; "" for the others. It says nothing about the link.
-    :ivar who: what the provider called the person when it was linked, or the name of the company; "" where there is none.
+    :ivar who: what the provider called the person when it was linked, the name of the company, or what the person calls the
+        passkey; "" where there is none.
     :ivar since: seconds since 1970; None: of a password, which says nothing of it here.
     :ivar by: how the account was proved then (``Link.proof``); "" where that is not the question.
     :ivar opens: whether it opens the account as things stand: the door is there, and no company has closed it.
@@ -67,14 +69,18 @@ def provider_named(door: str, providers: Mapping[str, Named]) -> str:
     """What people call a social provider, also one that is configured no more; "" for the doors that have words of their own."""
     if door in providers:
         return providers[door].name
-    return "" if door in ("password", "company") else door
+    return "" if door in OWN_DOORS else door
 
 
 def ways_in(db: Transaction, account_id: str, providers: Collection[str]) -> list[Way]:
     """The ways into an account, the password first. ``providers``: the keys of the social providers that there are."""
     ways = []
+    by_password = own_door(db, "", account_id, "password").opens  # and so by a passkey
     if db.scalar(select(exists().where(Password.account_id == account_id))):
-        ways.append(Way("password", opens=own_door(db, "", account_id, "password").opens))
+        ways.append(Way("password", opens=by_password))
+    passkeys = select(Passkey).where(Passkey.account_id == account_id).order_by(Passkey.id)
+    for passkey in db.scalars(passkeys):
+        ways.append(Way("passkey", who=passkey.name, since=passkey.created_at, opens=by_password))
     ways += _company_ways(db, account_id)
     social = own_door(db, "", account_id, "social").opens
     links = select(Link).where(Link.account_id == account_id, Link.door != "company").order_by(Link.created_at, Link.id)
@@ -110,6 +116,23 @@ def unlink(
     _remove(db, link, by="person", now=now)
     db.add(Revocation(kind="door", account_id=account_id, client_id=door, created_at=int(now)))
     return Unlinked(door)
+
+
+def is_last(db: Transaction, passkey: Passkey, providers: Collection[str]) -> bool:
+    """Whether nothing but this passkey opens its account."""
+    opening = [way.door for way in ways_in(db, passkey.account_id, providers) if way.opens]
+    return opening == ["passkey"]
+
+
+def remove_passkey(db: Transaction, passkey: Passkey, providers: Collection[str], *, now: float) -> LastWay | Unlinked:
+    """Take a passkey away, unless nothing else opens the account, whose row the caller holds."""
+    if is_last(db, passkey, providers):
+        return LastWay()
+    way = passkey_way(passkey.credential_id)
+    db.delete(passkey)
+    db.flush()
+    db.add(Revocation(kind="door", account_id=passkey.account_id, client_id=way, created_at=int(now)))
+    return Unlinked("passkey")
 
 
 def find_undoable(db: Transaction, mailed: MailedLink) -> Link | None:

@@ -68,7 +68,10 @@
       }
       button.disabled = false;
     });
+    // Enter in a field of the form does what the button does.
+    form.addEventListener("submit", (event) => { event.preventDefault(); button.click(); });
     button.hidden = false;
+    if (form.contains(button)) form.hidden = false;
     for (const one of document.querySelectorAll("[data-without-passkeys]")) one.hidden = true;
     suggest();
   }
