@@ -57,6 +57,8 @@ VALUES: dict[str, str | int] = {
     "employer": "Acme",
     "providers": "GitHub, LinkedIn",
     "who": "carol.example@gmail.example",
+    "recovery": "c•••l@home.example",
+    "invited": "",
     "factor": "passkey",
     "called": "Pixel 9",
 }
