@@ -77,11 +77,23 @@ SOCIAL = Bucket("social", 60, 2)
 # Passkeys that one network shows and that sign nobody in. None can be guessed, so more is noise.
 PASSKEYS = Bucket("passkeys", 60, 2)
 
+# Second factors. Whoever guesses at codes knows the password, and may be many networks; of a million codes three count at a time.
+# One sign-in has five tries, while it lasts.
+SECOND_TRIES = Bucket("second-tries", 5, 3600)
+SECOND_DEVICE = Bucket("second-device", 10, 60)
+SECOND_PAIR = Bucket("second-pair", 10, 300)
+SECOND_PAIR_UNDER_ATTACK = Bucket("second-pair-under-attack", 3, 3600)
+SECOND_ACCOUNT = Bucket("second-account", 20, 300)
+
 # Ways to sign in that one person sets out to add: each that is made is announced by mails that nothing holds back.
 ADDITIONS = Bucket("additions", 10, 360)
 
 # Passwords that one person gives themselves: each is announced by a mail that nothing holds back.
 PASSWORDS = Bucket("passwords", 10, 360)
+
+# Empty ones refuse nobody: from then on the narrower ones of their kind count.
+_ALARMS = {ACCOUNT, PROVIDER, SECOND_ACCOUNT}
+_UNDER_ATTACK = {PAIR_UNDER_ATTACK, SECOND_PAIR_UNDER_ATTACK}
 
 Tried = tuple[Bucket, str]
 
@@ -220,6 +232,19 @@ def take_passkey(store: RedisStore, *, network: str, now: float) -> Ticket:
     return Ticket(math.ceil(int(wait) / 1000), (wanted,))
 
 
+def take_second(store: RedisStore, *, account_id: str, network: str, device: str | None, now: float) -> Ticket:
+    """Ask for leave to look at a second factor of an account; ``give_back`` when it counts. Arguments as in ``take_sign_in``."""
+    if device is not None:
+        return _take(store, [(SECOND_DEVICE, f"{device} {account_id}")], now)
+    pair = f"{networks(network)[0]} {account_id}"
+    return _take(store, [(SECOND_PAIR, pair), (SECOND_PAIR_UNDER_ATTACK, pair), (SECOND_ACCOUNT, account_id)], now)
+
+
+def take_second_try(store: RedisStore, *, handle: str, now: float) -> bool:
+    """Take one of the tries of one sign-in; False when there is none left. One round trip."""
+    return int(store.call("idp_throttle_take", _key(SECOND_TRIES, handle), *_numbers(SECOND_TRIES, now))) == 0
+
+
 def take_addition(store: RedisStore, *, account_id: str, now: float) -> int:
     """Ask for leave to add a way to sign in; the whole seconds to wait, or 0. One round trip."""
     wait = store.call("idp_throttle_take", _key(ADDITIONS, account_id), *_numbers(ADDITIONS, now))
@@ -260,9 +285,9 @@ def _take(store: RedisStore, wanted: Sequence[Tried], now: float) -> Ticket:
         for bucket, subject in wanted:
             batch.call("idp_throttle_take", _key(bucket, subject), *_numbers(bucket, now))
     waits = {bucket: int(wait) for (bucket, _), wait in zip(wanted, batch.results, strict=True)}
-    under_attack = bool(waits.get(ACCOUNT) or waits.get(PROVIDER))
-    binding = {DEVICE, PAIR, NETWORK, NEIGHBOURHOOD} | ({PAIR_UNDER_ATTACK} if under_attack else set())
-    longest = max(wait for bucket, wait in waits.items() if bucket in binding)
+    under_attack = any(waits.get(alarm) for alarm in _ALARMS)
+    silent = _ALARMS if under_attack else _ALARMS | _UNDER_ATTACK
+    longest = max(wait for bucket, wait in waits.items() if bucket not in silent)
     taken = tuple((bucket, subject) for bucket, subject in wanted if not waits[bucket])
     if longest == 0:
         return Ticket(0, taken)

@@ -61,6 +61,12 @@ def _own_passkeys(x: Text, count: int, **more: Any) -> dict[str, Any]:
     return values | {"reason": None, "receipt": x(RECEIPT), "notice": None} | more
 
 
+def _second(x: Text, **more: Any) -> dict[str, Any]:
+    values = {"p": x("p1"), "client": _client(x), "totp": True, "codes": True, "signed_in": False, "reason": None}
+    values |= {"wait": None, "receipt": None, "social": (), "passkey": _passkeys(x)["passkey"]}
+    return values | more
+
+
 def _social(x: Text, last: str = "") -> tuple[SimpleNamespace, ...]:
     names = {"google": "Google", "microsoft": "Microsoft", "apple": "Apple", "facebook": "Facebook"}
     names |= {"linkedin": "LinkedIn", "github": "GitHub", "uni": "University of Wrocław, Faculty of Social Sciences"}
@@ -202,6 +208,14 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     ),
     "passkey-wait": ("login/passkey.html", lambda x: _login(x, reason=None, receipt=x(RECEIPT), wait=75)),
     "passkey-closed": ("login/passkey.html", lambda x: _login(x, reason="company_sso_required", receipt=x(RECEIPT))),
+    "second": ("login/second_step.html", _second),
+    "second-problem": (
+        "login/second_step.html",
+        lambda x: _second(x, reason="second_code_wrong", receipt=x(RECEIPT), passkey="", codes=False),
+    ),
+    "second-wait": ("login/second_step.html", lambda x: _second(x, wait=75, receipt=x(RECEIPT), client=None)),
+    "second-passkey": ("login/second_step.html", lambda x: _second(x, totp=False, codes=False, signed_in=True)),
+    "second-codes": ("login/second_step.html", lambda x: _second(x, totp=False)),
     "to-provider": (
         "login/to_provider.html",
         lambda x: {"url": x("https://id.example/authorize?state=s1"), "name": x("Google")},

@@ -119,6 +119,7 @@ COMPANIONS = {
     "idp.login.journey",
     "idp.login.link_here",
     "idp.login.which_door",
+    "idp.login.who_waits",
     "idp.login.password_check",
     "idp.oidc.error_responses",
     "idp.oidc.posted",

@@ -94,7 +94,6 @@ def finish(
 
     :raises PageError: this identity may not sign in.
     """
-    here = parts()
     if arrival is not None and proved is None and not switching and _is_somebody_else(arrival):
         return _ask_to_switch(pending, arrival)
     if identity.is_social and who is None:
@@ -187,7 +186,7 @@ def step_up(pending: Pending, session: Session, shown: Second | NewTotp) -> Resp
     confirm_session(here.store, opened, session, here.clock())
     amr = " ".join(opened.amr)
     here.attempts.step(pending.receipt, Step.session_opened, outcome="done", account_id=opened.account_id, amr=amr)
-    response = _go_on(pending, opened)
+    response = _go_on(pending, opened, before=session)
     _keep(response, opened, cookie)
     return response
 
@@ -534,10 +533,12 @@ def _ask_for_proof(pending: Pending, first: ProveFirst, arrival: Arrival) -> Res
     return go("/login/link", p=pending.handle)
 
 
-def _go_on(pending: Pending, session: Session) -> Response:
+def _go_on(pending: Pending, session: Session, before: Session | None = None) -> Response:
     here = parts()
     if pending.purpose == "authorize":
-        find_pending(pending.handle, session=session.key)
+        # A session of before that has become a stronger one is no fresher for it.
+        if before is None or pending.session == before.key:
+            find_pending(pending.handle, session=session.key)
         return go("/authorize/resume", p=pending.handle)
     pendings.take(here.store, pending.handle, cookies.browser(), here.clock())
     client = here.clients.find(pending.client_id) if pending.purpose == "product" else None

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from idp.accounts.identity import TWO_FACTORS
+from idp.accounts.second_factors import prefers_two
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -17,6 +20,7 @@ class Asked:
     prompt: tuple[str, ...] = ()
     max_age: int | None = None  # seconds
     essential_acr: tuple[str, ...] = ()  # acr values of which one must be met (claims.id_token.acr, essential)
+    acr_values: tuple[str, ...] = ()  # what it would like, in the order of its preference
     needs_consent: bool = False  # third-party client
     company: str = (
         ""  # the connection whose identity provider may know the person without asking (hinted or remembered)
@@ -43,6 +47,7 @@ class Progress:
     session: str = ""  # key of the session that was opened for this request
     consent: str = ""  # what the person has answered for this request: allowed, denied, or not asked yet
     fresh: bool = False  # every door was told to ask the person to prove themselves now
+    second: bool = False  # whoever is signed in was asked for a second factor, and has none or shows none
     door_asked: bool = False  # a company's identity provider or a social one was asked silently, whatever it said
 
 
@@ -68,6 +73,11 @@ class AskProvider:
 
 
 @dataclass(frozen=True, slots=True)
+class AskSecondFactor:
+    """Ask who is signed in for a second factor."""
+
+
+@dataclass(frozen=True, slots=True)
 class AskConsent:
     scopes: tuple[str, ...]
 
@@ -85,7 +95,7 @@ class Refuse:
     reason: str
 
 
-Step = AskLogin | AskCompany | AskProvider | AskConsent | Issue | Refuse
+Step = AskLogin | AskCompany | AskProvider | AskSecondFactor | AskConsent | Issue | Refuse
 
 
 def next_step(asked: Asked, holder: Holder | None, progress: Progress, now: float) -> Step:
@@ -104,6 +114,8 @@ def next_step(asked: Asked, holder: Holder | None, progress: Progress, now: floa
     if not holder.is_the_hinted:
         # Somebody else has just signed in than the one whom the relying party named (Core 3.1.2.1, id_token_hint).
         return Refuse("login_required", "other_person_signed_in")
+    if _must_show_second(asked, holder) and not silent and not progress.second:
+        return AskSecondFactor()
     if asked.essential_acr and holder.acr not in asked.essential_acr:
         return Refuse("unmet_authentication_requirements", "acr_unmet")
     if progress.consent == "denied":
@@ -123,6 +135,14 @@ def _must_sign_in_anew(asked: Asked, holder: Holder, progress: Progress, now: fl
     if asked.max_age == 0:
         return True
     return not holder.is_the_hinted
+
+
+def _must_show_second(asked: Asked, holder: Holder) -> bool:
+    """Whether the session is weaker than the product wants, and a second factor would mend it. A mere wish (``acr_values``) is asked
+    for once, and goes unmet where there is none."""
+    if asked.essential_acr:
+        return holder.acr not in asked.essential_acr and TWO_FACTORS in asked.essential_acr
+    return holder.acr != TWO_FACTORS and prefers_two(asked.acr_values)
 
 
 def _too_old_for_organizer(holder: Holder, progress: Progress) -> bool:

@@ -38,6 +38,7 @@ class Pending:
     fresh: bool = False  # it wants the person to prove themselves now (prompt=login, max_age)
     max_age: int | None = None  # seconds
     acr_values: tuple[str, ...] = ()  # the strengths of sign-in that it would like
+    demands_two: bool = False  # and it accepts nothing but two factors (an essential acr)
     silent: bool = False  # nobody may be asked anything (prompt=none)
     failed: str = (
         ""  # why a door led nowhere: the company's connection, or social:<key>, and a code of the reasons table
@@ -73,6 +74,7 @@ def park(
     fresh: bool = False,
     max_age: int | None = None,
     acr_values: tuple[str, ...] = (),
+    demands_two: bool = False,
     silent: bool = False,
     asked_silently: bool = False,
     hint: str = "",
@@ -96,6 +98,7 @@ def park(
         "fresh": int(fresh),
         "max_age": "" if max_age is None else max_age,
         "acr_values": " ".join(acr_values),
+        "demands_two": int(demands_two),
         "silent": int(silent),
         "asked_silently": "yes" if asked_silently else "",
         "hint": hint,
@@ -152,6 +155,7 @@ def _pending(handle: str, answer: list[object]) -> Pending:
         fresh=fields["fresh"] == "1",
         max_age=int(fields["max_age"]) if fields["max_age"] else None,
         acr_values=tuple(fields["acr_values"].split()),
+        demands_two=fields.get("demands_two") == "1",
         silent=fields["silent"] == "1",
         failed=fields.get("failed", ""),
         arrival=fields.get("arrival", ""),

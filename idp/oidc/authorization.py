@@ -90,6 +90,7 @@ class Authorization:
             prompt=checked.prompt,
             max_age=checked.max_age,
             essential_acr=checked.essential_acr,
+            acr_values=checked.acr_values,
             needs_consent=not checked.client.first_party,
             company=company,
             provider=provider,

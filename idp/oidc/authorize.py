@@ -7,6 +7,7 @@ from typing import assert_never
 from flask import Blueprint, Response, abort, g, request
 
 from idp import cookies, csrf
+from idp.accounts.identity import ONE_FACTOR
 from idp.accounts.remembered import remembered
 from idp.accounts.sessions import Session
 from idp.accounts.visitor import visitor
@@ -14,7 +15,7 @@ from idp.attempts import Step
 from idp.errors import PageError
 from idp.login import pending as pendings
 from idp.login.journey import park
-from idp.login.next_step import AskCompany, AskConsent, AskLogin, AskProvider, Issue, Progress, Refuse
+from idp.login.next_step import AskCompany, AskConsent, AskLogin, AskProvider, AskSecondFactor, Issue, Progress, Refuse
 from idp.login.pending import Pending
 from idp.login.which_door import silent_connection, silent_provider
 from idp.oidc.error_responses import DESCRIPTIONS, refuse, send
@@ -87,6 +88,8 @@ def _proceed(checked: CheckedRequest, raw: str, pending: Pending | None) -> Resp
                 pendings.take(here.store, pending.handle, cookies.browser(), now)
                 pending = None
             return go("/login", p=pending.handle if pending else _park(checked, raw, session, fresh=fresh))
+        case AskSecondFactor():
+            return go("/login/second", p=pending.handle if pending else _park(checked, raw, session))
         case AskConsent():
             return go("/consent", p=pending.handle if pending else _park(checked, raw, session))
         case Issue(scopes):
@@ -119,7 +122,13 @@ def _progress(pending: Pending | None, session: Session | None) -> Progress:
         return Progress()
     # A consent counts only for the session that was asked, not for whoever has signed in meanwhile.
     asked = session is not None and pending.asked == session.key
-    return Progress(pending.session, pending.consent if asked else "", fresh=pending.fresh, door_asked=pending.silent)
+    return Progress(
+        pending.session,
+        pending.consent if asked else "",
+        fresh=pending.fresh,
+        second=pending.second,
+        door_asked=pending.silent,
+    )
 
 
 def _park(checked: CheckedRequest, raw: str, session: Session | None, *, fresh: bool = False) -> str:
@@ -138,8 +147,10 @@ def _park(checked: CheckedRequest, raw: str, session: Session | None, *, fresh: 
         fresh=fresh or "login" in checked.prompt or checked.max_age is not None,
         max_age=checked.max_age,
         acr_values=checked.essential_acr or checked.acr_values,
+        demands_two=bool(checked.essential_acr) and ONE_FACTOR not in checked.essential_acr,
         silent="none" in checked.prompt,
-        asked_silently="select_account" in checked.prompt,  # it would choose by itself
+        # A provider would choose by itself who comes; whom the product names it does not know.
+        asked_silently="select_account" in checked.prompt or checked.names_person,
         hint=checked.login_hint,
     )
 

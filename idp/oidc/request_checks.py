@@ -68,6 +68,11 @@ class CheckedRequest:
     ui_locales: str = ""
     claims: dict[str, dict[str, Any]] = field(default_factory=dict)  # {"userinfo": {...}, "id_token": {...}}
 
+    @property
+    def names_person(self) -> bool:
+        """Whether it wants one certain person (OpenID Connect Core 3.1.2.1 id_token_hint, 5.5.1 sub)."""
+        return bool(self.id_token_hint) or any(place.get("sub") is not None for place in self.claims.values())
+
 
 class RequestRefused(OAuthError):
     """The request is wrong. ``may_redirect`` tells whether the relying party is told, at ``redirect_uri``."""

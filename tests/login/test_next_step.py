@@ -10,6 +10,7 @@ from idp.login.next_step import (
     Asked,
     AskLogin,
     AskProvider,
+    AskSecondFactor,
     Holder,
     Issue,
     Progress,
@@ -24,6 +25,7 @@ SCOPES = ("openid", "email")
 ISSUE = Issue(SCOPES)
 LOGIN = AskLogin()
 CONSENT = AskConsent(SCOPES)
+SECOND = AskSecondFactor()
 
 
 def asked(**changes: object) -> Asked:
@@ -108,8 +110,31 @@ DENIED = Progress(session="k", consent="denied")
         (asked(prompt=("none",)), holder(is_the_hinted=False), Progress(), Refuse("login_required", "login_required")),
         (asked(), holder(is_the_hinted=False), FRESH, Refuse("login_required", "other_person_signed_in")),
         # an essential acr that was not reached
-        (asked(essential_acr=("2",)), holder(), Progress(), Refuse("unmet_authentication_requirements", "acr_unmet")),
+        (asked(essential_acr=("3",)), holder(), Progress(), Refuse("unmet_authentication_requirements", "acr_unmet")),
         (asked(essential_acr=("1", "2")), holder(), Progress(), ISSUE),
+        (asked(essential_acr=("1",)), holder(acr="2"), Progress(), Refuse("unmet_authentication_requirements", "acr_unmet")),
+        # one that a second factor would reach: it is asked for, once, and never silently
+        (asked(essential_acr=("2",)), holder(), Progress(), SECOND),
+        (asked(essential_acr=("2", "3")), holder(), FRESH, SECOND),
+        (asked(essential_acr=("2",)), holder(acr="2"), Progress(), ISSUE),
+        (asked(essential_acr=("2",)), holder(), Progress(second=True),
+            Refuse("unmet_authentication_requirements", "acr_unmet")),
+        (asked(essential_acr=("2",), prompt=("none",)), holder(), Progress(),
+            Refuse("unmet_authentication_requirements", "acr_unmet")),
+        (asked(essential_acr=("2",), max_age=99), holder(), Progress(), LOGIN),
+        (asked(essential_acr=("2",), prompt=("login",)), holder(), Progress(), LOGIN),
+        (asked(essential_acr=("2",)), holder(is_the_hinted=False), FRESH, Refuse("login_required", "other_person_signed_in")),
+        # a mere wish is asked for once, and goes unmet without harm
+        (asked(acr_values=("2",)), holder(), Progress(), SECOND),
+        (asked(acr_values=("2", "1")), holder(), Progress(), SECOND),
+        (asked(acr_values=("9", "2")), holder(), Progress(), SECOND),
+        (asked(acr_values=("1", "2")), holder(), Progress(), ISSUE),
+        (asked(acr_values=("9",)), holder(), Progress(), ISSUE),
+        (asked(acr_values=("2",)), holder(acr="2"), Progress(), ISSUE),
+        (asked(acr_values=("2",)), holder(), Progress(second=True), ISSUE),
+        (asked(acr_values=("2",), prompt=("none",)), holder(), Progress(), ISSUE),
+        (asked(acr_values=("2",), essential_acr=("1",)), holder(), Progress(), ISSUE),
+        (asked(acr_values=("2",), needs_consent=True), holder(), Progress(), SECOND),
         # consent
         (asked(needs_consent=True), holder(), Progress(), CONSENT),
         (asked(needs_consent=True), holder(consented=("openid",)), Progress(), CONSENT),

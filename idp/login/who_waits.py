@@ -1,0 +1,92 @@
+"""Who must show something more before the journey goes on: somebody who has come through a door and is not signed in yet, or
+whoever is signed in and is to do more for a product. A companion of the pages that ask for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from flask import Response
+
+from idp import cookies, throttle
+from idp.accounts.second_factors import Held, Second, look_at_factors
+from idp.accounts.sessions import Session
+from idp.accounts.totp import NewTotp
+from idp.accounts.visitor import visitor
+from idp.attempts import Step
+from idp.errors import PageError
+from idp.login.finish import go_in, step_up
+from idp.login.half_way import Half, read_half
+from idp.login.journey import find_pending
+from idp.login.pending import Pending
+from idp.parts import parts
+from idp.visiting import peer
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """``half`` or ``session`` says who it is: a sign-in that is half done comes first."""
+
+    pending: Pending
+    account_id: str
+    half: Half | None = None
+    session: Session | None = None
+
+    @property
+    def bound(self) -> str:
+        """To what a page's secrets are bound: this very sign-in, and this person."""
+        return f"second {self.pending.handle} {self.account_id}"
+
+
+def who_waits(handle: str) -> Waiting | None:
+    """Who must show something more in this pending login; None when nobody does.
+
+    :raises PageError: ``pending_unknown``, ``pending_foreign_browser``.
+    """
+    pending = find_pending(handle)
+    if pending.half:
+        half = read_half(pending.half)
+        return Waiting(pending, half.account_id, half=half)
+    session = visitor() if pending.purpose == "authorize" else None
+    return Waiting(pending, session.account_id, session=session) if session is not None else None
+
+
+def held_by(waiting: Waiting) -> Held:
+    """What second factors their account has."""
+    here = parts()
+    with here.database.reading() as db:
+        return look_at_factors(db, waiting.account_id, device=cookies.find(cookies.DEVICE), now=here.clock())
+
+
+def take_try(waiting: Waiting, held: Held) -> throttle.Ticket:
+    """Ask for leave to look at what they show: five times in one sign-in, and not too often for one account.
+
+    :raises PageError: ``second_over``: that was the fifth time; who is half signed in begins anew.
+    """
+    here, pending = parts(), waiting.pending
+    now = here.clock()
+    device = cookies.find(cookies.DEVICE) if held.known else None
+    ticket = throttle.take_second(here.store, account_id=waiting.account_id, network=peer(), device=device, now=now)
+    if ticket.wait:
+        here.attempts.step(pending.receipt, Step.throttled, reason="throttled", wait=ticket.wait)
+    elif not throttle.take_second_try(here.store, handle=pending.handle, now=now):
+        find_pending(pending.handle, half="")
+        here.attempts.step(pending.receipt, Step.second_checked, reason="second_over", account_id=waiting.account_id)
+        raise PageError("second_over", status=403)
+    return ticket
+
+
+def go_on(
+    waiting: Waiting, shown: Second | NewTotp | None = None, *, remembering: bool = False, mailbox: bool = False
+) -> Response:
+    """The journey goes on with what they have shown: a second factor, or (``mailbox``) the code that was mailed.
+
+    :raises PageError: they may not come in, or no more.
+    """
+    if waiting.session is not None:
+        assert shown is not None  # nothing else is asked of whoever is signed in
+        return step_up(waiting.pending, waiting.session, shown)
+    assert waiting.half is not None
+    find_pending(waiting.pending.handle, half="")  # one try to finish: what is wrong then begins anew
+    half = replace(waiting.half, mailbox=waiting.half.mailbox or mailbox)
+    return go_in(waiting.pending, half, shown, remembering=remembering)
