@@ -66,7 +66,7 @@ def test_pw_15_a_tampered_cookie_is_no_cookie(value: str) -> None:
 
 def test_pw_15_a_tampered_session_cookie_makes_an_anonymous_visitor(app: Flask) -> None:
     for value in (VALUE, "x", "A" * 8000):
-        answer = app.test_client().get(
+        answer = app.test_client(use_cookies=False).get(
             "/me", base_url="https://login.example", headers={"Cookie": f"__Host-idp_session={value}"}
         )
         assert (answer.status_code, answer.location) == (303, "/login")
