@@ -10,6 +10,7 @@ import hashlib
 import math
 import re
 from collections.abc import MutableMapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import cache, lru_cache
 from pathlib import Path
@@ -32,6 +33,8 @@ from idp.parts import parts
 from idp.security_headers import content_security_policy
 
 PACKAGE = Path(__file__).parent
+_HANDLE = re.compile(r"[A-Za-z0-9_-]{24}")  # of a pending login
+_OUR_WAYS = ("/login", "/me", "/saml/", "/sign-up", "/verify", "/forgot", "/reset", "/invite")
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -71,7 +74,7 @@ def error_page(error: IdpError, receipt: str | None = None, *, language: str | N
     """What a person reads when something went wrong. Needs neither Redis nor SQL.
 
     The sentences come from the reasons table; a reason without sentences gets the general ones. ``receipt``: the code
-    of the attempt.
+    of the attempt. A sign-in that was refused somewhere on the way goes on by another door.
     """
     known = parts().languages.has(f"reason.{error.reason}.says")
     parameter = error.parameter if isinstance(error, OAuthError | PageError) else ""
@@ -82,10 +85,22 @@ def error_page(error: IdpError, receipt: str | None = None, *, language: str | N
         reason=error.reason if known else None,
         parameter=parameter,
         receipt=receipt,
+        doors="" if error.reason.startswith("pending_") else _sign_in_under_way(),
+        account=request.path.startswith(_OUR_WAYS),
     )
     if isinstance(error, Unavailable):
         response.headers["Retry-After"] = str(error.retry_after)
     return response
+
+
+def _sign_in_under_way() -> str:
+    """The handle of the pending login that this request belongs to; "" where there is none, or it cannot be read."""
+    if not request.path.startswith("/login/"):
+        return ""
+    handle = request.args.get("p", "")
+    with suppress(HTTPException):  # a form that is too large was the error perhaps
+        handle = handle or request.form.get("p", "")
+    return handle if _HANDLE.fullmatch(handle) else ""
 
 
 def choose_language(known: str | None = None) -> str:

@@ -526,9 +526,28 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     "not-me-done": ("accounts/not_me.html", lambda x: {"done": True}),
     "error": (
         "error.html",
-        lambda x: {"reason": "redirect_uri_unregistered", "parameter": x("redirect_uri"), "receipt": x(RECEIPT)},
+        lambda x: {
+            "reason": "redirect_uri_unregistered",
+            "parameter": x("redirect_uri"),
+            "receipt": x(RECEIPT),
+            "doors": "",
+            "account": False,
+        },
     ),
-    "error-general": ("error.html", lambda x: {"reason": None, "parameter": "", "receipt": None}),
+    "error-on-the-way": (
+        "error.html",
+        lambda x: {
+            "reason": "link_taken",
+            "parameter": "",
+            "receipt": x(RECEIPT),
+            "doors": x("h" * 24),
+            "account": True,
+        },
+    ),
+    "error-general": (
+        "error.html",
+        lambda x: {"reason": None, "parameter": "", "receipt": None, "doors": "", "account": True},
+    ),
     "busy": ("busy.html", lambda x: {"reason": "redis_down", "parameter": "", "receipt": x(RECEIPT)}),
     "busy-general": ("busy.html", lambda x: {"reason": None, "parameter": "", "receipt": None}),
 }

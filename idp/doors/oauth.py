@@ -59,10 +59,14 @@ _REASONS = {
     "invalid_scope": "social_misconfigured",
     "unsupported_response_type": "social_misconfigured",
     "unsupported_grant_type": "social_misconfigured",
+    "request_not_supported": "social_misconfigured",
+    "request_uri_not_supported": "social_misconfigured",
+    "registration_not_supported": "social_misconfigured",
     # LinkedIn and Apple
     "user_cancelled_login": "social_cancelled",
     "user_cancelled_authorize": "social_cancelled",
     "unauthorized_scope_error": "social_misconfigured",
+    "invalid_redirect_uri": "social_misconfigured",
     # Microsoft
     "invalid_resource": "social_misconfigured",
     # GitHub
@@ -70,17 +74,23 @@ _REASONS = {
     "incorrect_client_credentials": "social_misconfigured",
     "redirect_uri_mismatch": "social_misconfigured",
     "application_suspended": "social_misconfigured",
+    "unverified_user_email": "social_unproved_there",
     # Facebook's Graph API: error.code and, where it decides, error.error_subcode
     "graph_1": "social_unavailable",
     "graph_2": "social_unavailable",
     "graph_4": "social_unavailable",
+    "graph_10": "social_misconfigured",
     "graph_17": "social_unavailable",
+    "graph_32": "social_unavailable",
     "graph_100_36007": "social_code_over",
     "graph_100_36008": "social_misconfigured",
     "graph_100_36009": "social_code_over",
     "graph_101": "social_misconfigured",
     "graph_190": "social_code_over",
     "graph_191": "social_misconfigured",
+    "graph_200": "social_misconfigured",
+    "graph_341": "social_unavailable",
+    "graph_613": "social_unavailable",
 }
 
 
@@ -160,10 +170,7 @@ def redeem(
     with _problems("discovery"):
         provider = documents.describe(registered.provider, ends)
     # Before the code goes anywhere: it may be another provider's, which this one must not get to see (RFC 9700 4.4).
-    if iss is None and provider.iss_parameter:
-        raise SocialError("social_issuer_wrong", detail="the answer does not name its issuer")
-    if iss is not None and not _is_issuer(provider, iss):
-        raise SocialError("social_issuer_wrong", detail="the answer names another issuer")
+    check_issuer(provider, iss)
     if not re.fullmatch(r"[ -~]+", code) or len(code) > LONGEST_CODE:
         raise SocialError("social_answer_wrong", detail="code: not as RFC 6749 says")
     issuer, claims = provider.issuer, {}
@@ -182,12 +189,31 @@ def redeem(
         told = provider.read(said)
     except WrongAnswer as error:
         raise SocialError("social_answer_wrong", detail=str(error)) from None
+    except (
+        TypeError,
+        KeyError,
+        AttributeError,
+        ValueError,
+    ) as error:  # a reading function that has met what it did not expect
+        raise SocialError("social_answer_wrong", detail=f"{type(error).__name__} while it was read") from None
     if fresh and told.at is None and "max_age" in provider.fresh:
         # Who is asked with max_age says it (OpenID Connect Core 2): on the way there somebody has changed the request.
         raise SocialError("social_not_fresh", detail="auth_time is missing")
     if fresh and told.at is not None and told.at < sent_at - FRESH_SECONDS:
         raise SocialError("social_not_fresh", detail="auth_time is before the request")
     return _identify(told, provider, issuer, now, fresh=fresh)
+
+
+def check_issuer(provider: Provider, iss: str | None, *, may_be_absent: bool = False) -> None:
+    """Check the ``iss`` parameter of an answer (RFC 9207 section 2.4).
+
+    :param may_be_absent: whether it is no fault that a provider which says that it names itself does not.
+    :raises SocialError: ``social_issuer_wrong``.
+    """
+    if iss is None and provider.iss_parameter and not may_be_absent:
+        raise SocialError("social_issuer_wrong", detail="the answer does not name its issuer")
+    if iss is not None and not _is_issuer(provider, iss):
+        raise SocialError("social_issuer_wrong", detail="the answer names another issuer")
 
 
 def read_error(registered: Registered, error: str, description: str = "") -> str:
@@ -197,6 +223,8 @@ def read_error(registered: Registered, error: str, description: str = "") -> str
     """
     if error == "graph_1" and "client secret" in description.lower():
         return "social_misconfigured"  # Facebook says it with the code of a passing fault
+    if error == "invalid_request" and "expired" in description.lower():
+        return "social_code_over"  # LinkedIn, of a code
     return _REASONS.get(error, "social_error_unknown")
 
 
@@ -379,6 +407,8 @@ def _refusal(registered: Registered, place: str, error: Any, description: Any) -
 
 def _status(place: str, status: int) -> SocialError:
     reason = "social_unavailable" if status >= 500 or status == 429 else "social_answer_wrong"
+    if place == "emails" and status in (403, 404):
+        reason = "social_misconfigured"  # GitHub, to whom nobody has given leave to read addresses
     return SocialError(reason, detail=f"{place}: status {status}")
 
 

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, request
 from idp.accounts.identity import Identity, canonical_email
 from idp.accounts.remembered import remembered
 from idp.login.finish import finish
+from idp.login.half_way import RightPassword
 from idp.login.journey import find_pending, show, with_passkeys
 from idp.login.password_check import try_password
 from idp.login.pending import Pending
@@ -39,8 +40,8 @@ def take_password() -> Response:
     pending = find_pending(handle, email=username)  # the other door finds it filled in
     answer = try_password(email, request.form.get("password", ""), pending.receipt, signs_in=True)
     match answer:
-        case str(account_id):
-            return finish(pending, _identity(account_id, email), kept=kept)
+        case RightPassword(account_id):
+            return finish(pending, _identity(account_id, email), kept=kept, password=answer)
         case int(wait):
             response = _page(pending, username, keep=kept, wait=wait, status=429)
             response.headers["Retry-After"] = str(wait)

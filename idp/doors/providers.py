@@ -40,6 +40,16 @@ class Told:
     name: str | None
     at: int | None = None
 
+    def __post_init__(self) -> None:
+        """Whatever a reading function makes of an answer: two people never share a subject that is none.
+
+        :raises WrongAnswer: the subject, the address or the name is none.
+        """
+        if not is_subject(self.subject):
+            raise WrongAnswer("no subject")
+        if not all(text is None or isinstance(text, str) for text in (self.email, self.name)):
+            raise WrongAnswer("an address or a name that is no text")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
@@ -184,14 +194,14 @@ def _subject(said: Said, member: str) -> str:
     value = said.get(member)
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**LONGEST_SUBJECT:
         return str(value)
-    if (
-        not isinstance(value, str)
-        or not 0 < len(value) <= LONGEST_SUBJECT
-        or not value.isascii()
-        or not value.isprintable()
-    ):
+    if not is_subject(value):
         raise WrongAnswer(f"{member} is not a subject")
-    return value
+    return str(value)
+
+
+def is_subject(value: object) -> bool:
+    """Whether it can name somebody for ever (OpenID Connect Core 2)."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_SUBJECT and value.isascii() and value.isprintable()
 
 
 def _text(said: Said, member: str) -> str | None:

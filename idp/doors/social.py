@@ -24,9 +24,9 @@ from idp.accounts.remembered import remembered
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
 from idp.doors import social_trips
-from idp.doors.oauth import SocialError, authorization_url, read_error, redeem
+from idp.doors.oauth import SocialError, authorization_url, check_issuer, read_error, redeem
 from idp.doors.providers import Registered
-from idp.doors.social_trips import Purpose, Trip, make_secret
+from idp.doors.social_trips import Purpose, Trip, Used, make_secret
 from idp.errors import IdpError, PageError
 from idp.login.finish import finish
 from idp.login.journey import find_pending, lead_to_provider, show
@@ -40,8 +40,8 @@ from idp.visiting import peer
 bp = Blueprint("social", __name__)
 
 MAX_POSTED = 16 * 1024  # bytes of a posted answer
-# What an answer may hold (RFC 6749 4.1.2, RFC 9207; user is Apple's). Everything else is ignored.
-_FIELDS = ("state", "code", "iss", "error", "error_description", "user")
+# What an answer may hold (RFC 6749 4.1.2, RFC 9207; user is Apple's, error_code Facebook's). Everything else is ignored.
+_FIELDS = ("state", "code", "iss", "error", "error_description", "user", "error_code")
 _OUTCOMES = {
     "unknown": "social_state_unknown",
     "elsewhere": "social_state_elsewhere",
@@ -197,9 +197,6 @@ def come_back(key: str) -> Response:
         if said is None:
             raise _refused(registered, "unknown")
         return _enter(registered, said)
-    wait = throttle.take_social(here.store, provider=registered.key, network=peer(), now=here.clock())
-    if wait:
-        raise TooManyRequests(retry_after=wait)
     if not posts:
         return _enter(registered, _read(request.args))
     request.max_content_length = request.max_form_memory_size = MAX_POSTED
@@ -223,14 +220,32 @@ def _read(given: MultiDict[str, str]) -> dict[str, str]:
             said[name] = values[0]
         elif values and name != "state":
             said["repeated"] = name
+    if "error" not in said and re.fullmatch(r"[0-9]{1,6}", said.get("error_code", "")):
+        said["error"] = f"graph_{said['error_code']}"
     return said
 
 
-def _refused(registered: Registered, outcome: str) -> PageError:
-    """An answer to no trip of this browser to this provider."""
+def _refused(registered: Registered, outcome: str) -> Exception:
+    """An answer to no trip of this browser to this provider: rubbish, which must wait when there is much of it."""
+    here = parts()
+    wait = throttle.take_social(here.store, provider="", network=peer(), now=here.clock())
+    if wait:
+        return TooManyRequests(retry_after=wait)
     error = PageError(_OUTCOMES[outcome])
-    parts().attempts.step(g.receipt, Step.response_refused, reason=error.reason, door=registered.key)
+    here.attempts.step(g.receipt, Step.response_refused, reason=error.reason, door=registered.key)
     return error
+
+
+def _used(registered: Registered, trip: Trip) -> Response:
+    """An answer that this browser has brought already: the Back button, a second tab. It does nothing, and the doors stand open."""
+    g.receipt = trip.receipt
+    reason = "social_state_unknown"
+    parts().attempts.step(trip.receipt, Step.response_refused, reason=reason, door=registered.key)
+    try:
+        pending = find_pending(trip.pending)
+    except PageError:
+        raise PageError(reason) from None
+    return _failed(registered, trip, pending, reason)
 
 
 def _enter(registered: Registered, said: Mapping[str, str]) -> Response:
@@ -238,6 +253,8 @@ def _enter(registered: Registered, said: Mapping[str, str]) -> Response:
     trip = social_trips.take(
         here.store, said.get("state", ""), provider=registered.key, browser=cookies.browser(), now=here.clock()
     )
+    if isinstance(trip, Used):
+        return _used(registered, trip.trip)
     if not isinstance(trip, Trip):
         raise _refused(registered, trip)
     g.receipt = trip.receipt
@@ -289,9 +306,14 @@ def _identify(registered: Registered, trip: Trip, said: Mapping[str, str]) -> Id
     if "repeated" in said:
         raise SocialError("social_parameter_repeated", detail=said["repeated"])
     if "error" in said:
+        # Another provider's word for it is worth as little as another's code (RFC 9207 section 2.4).
+        check_issuer(registered.provider, said.get("iss"), may_be_absent=True)
         raise SocialError(read_error(registered, said["error"], said.get("error_description", "")))
     if "code" not in said:
         raise SocialError("social_answer_wrong", detail="neither code nor error")
+    wait = throttle.take_social(here.store, provider=registered.key, network=peer(), now=here.clock())
+    if wait:  # each costs calls to the provider
+        raise SocialError("social_busy", detail=f"too many answers that name nobody: {wait} s")
     with _turn(registered):
         return redeem(
             registered,
@@ -317,7 +339,7 @@ def _is_linked(identity: Identity) -> bool:
 def _error_code(said: Mapping[str, str]) -> str:
     """The provider's own code, for the receipt; what does not look like one could be anything."""
     code = said.get("error", "")
-    return code if re.fullmatch(r"[a-z][a-z_]{2,39}", code) else ""
+    return code if re.fullmatch(r"[a-z][a-z0-9_]{2,39}", code) else ""
 
 
 def _note(trip: Trip, step: Step, error: IdpError, *, received: str = "") -> None:

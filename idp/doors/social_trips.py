@@ -51,6 +51,13 @@ class Trip:
     fresh: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """The state of a trip that is over: this browser has brought an answer to it."""
+
+    trip: Trip
+
+
 def make_secret(random: Callable[[int], bytes]) -> str:
     """A state, nonce, verifier or handle: 32 random bytes, in 43 characters."""
     return base64.urlsafe_b64encode(random(32)).rstrip(b"=").decode()
@@ -71,10 +78,10 @@ def remember(store: RedisStore, state: str, trip: Trip, *, browser: str, poster:
     store.call("idp_social_keep", _key("social", state), trip.sent_at + LIFETIME, *_flat(fields))
 
 
-def take(store: RedisStore, state: str, *, provider: str, browser: str, now: float) -> Trip | Outcome:
-    """Use up a state; of several that try, one gets its trip. One round trip.
+def take(store: RedisStore, state: str, *, provider: str, browser: str, now: float) -> Trip | Used | Outcome:
+    """Use up a state; of several that try, one gets its trip, and the others of this browser that it is used. One round trip.
 
-    :returns: ``unknown``: it is over, was used before or never ours; ``elsewhere``: it is of a trip to another provider;
+    :returns: ``unknown``: it is over or never was ours; ``elsewhere``: it is of a trip to another provider;
         ``foreign``: of one that began in another browser. The last two leave it as it is.
     """
     if not _SECRET.fullmatch(state):
@@ -82,6 +89,8 @@ def take(store: RedisStore, state: str, *, provider: str, browser: str, now: flo
     match store.call("idp_social_take", _key("social", state), now, provider, token_hash(browser)):
         case ["taken", list(record)]:
             return Trip(**json.loads(_fields(record)["trip"]))
+        case ["used", list(record)]:
+            return Used(Trip(**json.loads(_fields(record)["trip"])))
         case ["elsewhere"]:
             return "elsewhere"
         case ["foreign"]:

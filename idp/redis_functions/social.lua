@@ -40,13 +40,15 @@ redis.register_function('idp_social_fetch', function(keys, args)
   return record
 end)
 
--- Read and delete, if it is this provider's trip and this browser's; who is neither can use nothing up.
+-- Use up, if it is this provider's trip and this browser's; who is neither can use nothing up. What is used is kept until it ends, so
+-- that a person who goes back is told so.
 -- ARGV: now, provider, hash of the browser's cookie.
 redis.register_function('idp_social_take', function(keys, args)
   local record = social_read(keys[1], args[1])
   if #record == 0 then return {'unknown'} end
   if social_field(record, 'provider') ~= args[2] then return {'elsewhere'} end
   if social_field(record, 'browser') ~= args[3] then return {'foreign'} end
-  redis.call('DEL', keys[1])
+  if social_field(record, 'used') then return {'used', record} end
+  redis.call('HSET', keys[1], 'used', '1')
   return {'taken', record}
 end)

@@ -154,7 +154,7 @@ def test_lk_01_a_session_that_ends_while_the_provider_is_asked_is_given_nothing(
     walker: Walker, parts: Parts, sites: Sites, told: bool
 ) -> None:
     """Who is thrown out of an account in that moment (its owner took it back) has not left a way in. ``told``: Redis knows."""
-    assert "code" in walker.answer_of(walker.follow(come_back(walker, leave(walker))))
+    assert "code" in walker.answer_of(walker.follow(come_back(walker, leave(walker, prompt="login"))))
     with parts.database.reading() as db:
         account_id = db.query(Link).one().account_id
     asked = asked_by_page(form_of_ours(walker))
@@ -240,7 +240,7 @@ def test_a_password_that_was_taken_out_while_it_was_looked_at_opens_nothing(part
 
 def test_who_adds_ways_for_ever_must_wait(walker: Walker, parts: Parts) -> None:
     """Each link that is made is announced, whatever was sent before: so there are not many."""
-    walker.follow(come_back(walker, leave(walker)))
+    walker.follow(come_back(walker, leave(walker, prompt="login")))
     answers = [form_of_ours(walker) for _ in range(12)]
     assert [one.status_code for one in answers] == [200] * 10 + [429] * 2
     assert int(answers[-1].headers["Retry-After"]) > 0

@@ -93,18 +93,27 @@ def test_so_01_without_a_state_of_ours_nothing_happens(
 def test_so_01_a_state_counts_once(walker: Walker, parts: Parts, sites: Sites) -> None:
     asked = leave(walker)
     assert "code" in walker.answer_of(walker.follow(come_back(walker, asked)))
-    for visitor in (walker, Walker(walker.app, parts)):
+    for visitor, reason in ((walker, "social_state_unknown"), (Walker(walker.app, parts), "pending_foreign_browser")):
         page = visitor.follow(come_back(visitor, asked))
         assert page.status_code == 400
-        assert reason_of(parts, page) == "social_state_unknown"
+        assert reason_of(parts, page) == reason
     assert sign_ins(parts) == 1
     assert len(sites.redeemed) == 1
 
 
-def test_so_01_a_state_that_failed_is_used_up_too(walker: Walker, parts: Parts) -> None:
+def test_so_01_a_state_that_failed_is_used_up_too(walker: Walker, parts: Parts, sites: Sites) -> None:
     asked = leave(walker)
     walker.follow(come_back(walker, asked, code=None, error="access_denied"))
-    refused(walker, parts, come_back(walker, asked), "social_state_unknown")
+    page = walker.follow(come_back(walker, asked))
+    assert page.status_code == 403 and 'id="social-beta"' in text(page)  # what lives on is the sign-in, with all doors
+    assert reason_of(parts, page) == "social_state_unknown"
+    assert sign_ins(parts) == 0 and not sites.redeemed
+
+
+def test_so_01_another_provider_cannot_even_say_no(walker: Walker, parts: Parts) -> None:
+    """RFC 9207, section 2.4: the issuer of a refusal counts as well."""
+    back = come_back(walker, leave(walker), code=None, error="access_denied", iss="https://evil.example")
+    assert reason_of(parts, walker.follow(back)) == "social_issuer_wrong"
 
 
 def test_so_01_a_state_is_over_after_a_quarter_of_an_hour(walker: Walker, parts: Parts, clock: Clock) -> None:
@@ -210,7 +219,7 @@ def test_so_12_two_at_once_with_one_code_open_one_session(walker: Walker, parts:
 
     with ThreadPoolExecutor(4) as pool:
         statuses = sorted(pool.map(arrive, range(4)))
-    assert statuses == [303, 400, 400, 400]
+    assert statuses == [303] * 4  # the others to the page that says so, with the other doors
     assert sign_ins(parts) == 1
     assert len(sites.redeemed) == 1
 
@@ -459,7 +468,8 @@ def links(parts: Parts) -> int:
 
 @pytest.fixture
 def carol(walker: Walker) -> Walker:
-    assert "code" in walker.answer_of(walker.follow(come_back(walker, leave(walker))))
+    """Signed in by the provider, which was told to ask: so she has just proved who she is."""
+    assert "code" in walker.answer_of(walker.follow(come_back(walker, leave(walker, prompt="login"))))
     return walker
 
 
@@ -495,7 +505,7 @@ def test_lk_01_only_the_session_that_asked_is_given_it(carol: Walker, parts: Par
     carol.submit(carol.get("/me"), "/me/sign-out")
     page = carol.follow(come_back(carol, asked, "beta"))
     assert reason_of(parts, page) == "social_link_session"
-    carol.follow(come_back(carol, leave(carol)))
+    carol.follow(come_back(carol, leave(carol, prompt="login")))
     asked = asked_by_page(form_of_ours(carol))
     add_carol(parts, "dave@example.org")
     carol.sign_in(carol.get(f"/login?p={begin(carol, prompt='login')}&other=yes"), "dave@example.org")

@@ -264,6 +264,7 @@ def test_a_code_names_a_person(party: Party) -> None:
         methods=(),
         at=int(NOW),
         acr="1",
+        undated=True,  # it was not told to ask, and does not say when it did
     )
     assert party.site.form() == {
         "grant_type": "authorization_code",
@@ -588,7 +589,7 @@ def test_without_the_keys_nobody_is_named(party: Party, answer: Any, reason: str
         # GitHub's errors come in a 200
         (reply(200, b'{"error": "bad_verification_code", "error_description": "..."}'), "social_code_over"),
         (reply(200, b'{"error": "incorrect_client_credentials"}'), "social_misconfigured"),
-        (reply(200, b'{"error": "unverified_user_email"}'), "social_error_unknown"),
+        (reply(200, b'{"error": "unverified_user_email"}'), "social_unproved_there"),
         # Facebook's are objects
         (reply(400, b'{"error": {"message": "m", "type": "OAuthException", "code": 100, "error_subcode": 36007}}'),
          "social_code_over"),
@@ -773,7 +774,7 @@ def test_github_tells_addresses_in_a_list_of_their_own(site: Site, documents: Pr
     assert (found.issuer, found.subject) == ("https://github.com/login/oauth", "583231")
     assert (found.email, found.email_verified, found.name) == ("octo@example.com", True, "octocat")
     site.answers["/emails"] = reply(404, b'{"message": "Not Found"}')
-    assert party.reason() == "social_answer_wrong"
+    assert party.reason() == "social_misconfigured"  # nobody has given us leave to read addresses
     site.answers["/emails"] = {"message": "no list"}
     assert party.reason() == "social_answer_wrong"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -335,6 +336,13 @@ def test_a_product_that_may_show_nothing_and_wants_it_recent(returning: Walker) 
     assert returning.answer_of(done)["error"] == "login_required"
 
 
+def test_who_names_a_person_gets_no_other_one_silently(returning: Walker) -> None:
+    """The provider would bring whoever is signed in there."""
+    named = json.dumps({"id_token": {"sub": {"value": "somebody else"}}})
+    for request in ({"id_token_hint": "of.some.body"}, {"claims": named}):
+        assert 'id="login-page"' in text(returning.follow(returning.get(returning.authorization_url(**request))))
+
+
 def test_whoever_signs_out_or_comes_by_another_door_is_not_asked_for_silently(returning: Walker) -> None:
     done = returning.follow(come_back(returning, silently(returning)))
     assert "code" in returning.answer_of(done)
@@ -390,5 +398,19 @@ def test_one_network_that_sends_rubbish_must_wait_and_people_need_not(walker: Wa
     for _ in range(70):
         last = walker.get("/login/social/alpha/return?state=x&code=y").status_code
     assert last == 429
+    neighbour = Walker(walker.app, parts)  # of the same network: what belongs to a trip of ours is no rubbish
+    assert "code" in neighbour.answer_of(signed_in(neighbour))
+
+
+def test_codes_that_name_nobody_are_looked_at_only_so_often(walker: Walker, parts: Parts, sites: Sites) -> None:
+    """Each costs a call to the provider. Refusals there cost none, and nobody has to wait for them."""
+    link_carol(parts)
+    for _ in range(70):
+        walker.follow(come_back(walker, leave(walker), code=None, error="access_denied"))
+    assert "code" in walker.answer_of(signed_in(walker))
+    for _ in range(70):
+        page = walker.follow(come_back(walker, leave(walker, prompt="login"), code="no-such-code"))
+    assert reason_of(parts, page) == "social_busy" and 'id="social-beta"' in text(page)
+    assert len(sites.redeemed) < 70
     elsewhere = Walker(walker.app, parts, address="198.51.100.9")
     assert "code" in elsewhere.answer_of(signed_in(elsewhere))
