@@ -62,7 +62,13 @@ def test_the_wheel_carries_every_file_of_idp_and_nothing_else(wheel: Path) -> No
         if "__pycache__" not in folder
     }
     assert carried == here
-    for example in ("idp/clients.yaml", "idp/templates/layout.html", "idp/static/pages.css", "idp/migrations/env.py"):
+    for example in (
+        "idp/clients.yaml",
+        "idp/templates/layout.html",
+        "idp/static/pages.css",
+        "idp/migrations/env.py",
+        "idp/word_lists/breached.bin",
+    ):
         assert example in carried
 
 
