@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session as Transaction
 
 from idp.errors import PageError, Unavailable
 from idp.models import Account, Email, Password
+from idp.redis_store import token_hash
 
 # OWASP's first choice for argon2id: 19 MiB, two passes, one lane. 31 to 94 ms on the machines measured in docs/speed.md.
 MEMORY_KIB = 19 * 1024
@@ -160,10 +161,19 @@ def check_password(credentials: Credentials, password: str, hasher: PasswordHash
     return Checked(credentials.account_id, rehashed=hasher.hash(password) if verdict.needs_rehash else None)
 
 
-def store_rehash(db: Transaction, credentials: Credentials, rehashed: str) -> None:
-    """Store the same password's new hash, unless the password was changed since ``credentials`` were read."""
+def store_rehash(db: Transaction, credentials: Credentials, rehashed: str) -> str | None:
+    """Store the same password's new hash, unless the hash was changed since ``credentials`` were read.
+
+    :returns: the hash that stands there now: this one, or that of another password, or of the same one in another browser.
+    """
     db.execute(
         update(Password)
         .where(Password.account_id == credentials.account_id, Password.hash == credentials.hash)
         .values(hash=rehashed)
     )
+    return db.scalar(select(Password.hash).where(Password.account_id == credentials.account_id))
+
+
+def mark_of(stored: str | None) -> str:
+    """What changes with a password (its hash) and says nothing about it."""
+    return token_hash(stored or "")[:16]

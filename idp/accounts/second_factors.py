@@ -14,6 +14,7 @@ from sqlalchemy import CompoundSelect, exists, func, select
 from sqlalchemy.orm import Session as Transaction
 
 from idp.accounts.identity import ONE_FACTOR, TWO_FACTORS, Identity
+from idp.accounts.passwords import mark_of
 from idp.accounts.totp import NewTotp
 from idp.companies import BINDING
 from idp.models import Company, CompanyDomain, Device, Email, Member, Passkey, Password, RecoveryCode, Totp
@@ -162,7 +163,7 @@ def look_at_factors(db: Transaction, account_id: str, *, device: str | None, now
         remembered=row.remembered_until is not None and row.remembered_until > now,
         known=row.known,
         elsewhere=row.elsewhere,
-        mark=token_hash(row.password or "")[:16],
+        mark=mark_of(row.password),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -60,8 +61,9 @@ from idp.errors import PageError
 from idp.login import pending as pendings
 from idp.login.arrival import Arrival, Newcomer, newcomer, read_newcomer, write_newcomer
 from idp.login.company_account import Proved, check_stands, decision_about, settle
-from idp.login.half_way import Half
+from idp.login.half_way import Half, RightPassword
 from idp.login.journey import find_pending, lead_to_provider, needs_organizer, provider_name, show
+from idp.login.mailed_code import send_code
 from idp.login.pending import Pending
 from idp.login.social_account import Accepted, Closed, Linking, link_newcomer, look_at
 from idp.login.social_account import settle as settle_newcomer
@@ -70,6 +72,11 @@ from idp.parts import parts
 from idp.redirects import go, leave
 from idp.rendering import choose_language
 from idp.visiting import peer
+
+# Where something more is asked for.
+SECOND = "/login/second"
+SET_UP = "/login/second/set-up"
+MAILED = "/login/second/mail"
 
 
 def finish(
@@ -82,13 +89,14 @@ def finish(
     switching: bool = False,
     who: Newcomer | None = None,
     accepted: Accepted | None = None,
+    password: RightPassword | None = None,
 ) -> Response:
     """Open a session for who came through a door, and go on with the journey.
 
     ``kept``: the person asked to be kept signed in on this browser. ``arrival``: what more a company's door knows of the
     identity; ``proved``: the account that this person has just proved to be theirs; ``switching``: who was signed in here as
     somebody else agrees. ``who``: what more is known meanwhile of somebody who came through a social door; ``accepted``: that they
-    want an account.
+    want an account. ``password``: what this sign-in rests on.
 
     While somebody proves an account for a newcomer by going through another door, the newcomer is linked to it here.
 
@@ -101,16 +109,27 @@ def finish(
     waiting = _waiting(pending, identity)
     if waiting is not None:
         find_pending(pending.handle, proving="")  # one try: whatever comes of it, the next sign-in is an ordinary one
-    return go_in(pending, Half(identity, kept, arrival, proved, who, accepted, waiting))
+    half = Half(identity, kept, arrival, proved, who, accepted, waiting)
+    if (
+        password is not None
+    ):  # it may be changed before the account is held: whoever knew the old one gets nothing any more
+        half = replace(half, account_id=password.account_id, mark=password.mark)
+    return go_in(pending, half)
 
 
 def go_in(
-    pending: Pending, half: Half, shown: Second | NewTotp | None = None, *, remembering: bool = False
+    pending: Pending,
+    half: Half,
+    shown: Second | NewTotp | None = None,
+    *,
+    remembering: bool = False,
+    before: Callable[[str], Response] | None = None,
 ) -> Response:
     """Open a session for who came through a door, as soon as nothing more is asked of them (``decide_second``); else lead to where
     it is asked, with nothing done.
 
     :param shown: the second factor that they have shown since; ``remembering``: this browser is not to be asked again for a while.
+    :param before: makes a page that stands before the next one, from that one's address.
     :raises PageError: they may not sign in, or no more.
     """
     here = parts()
@@ -137,13 +156,17 @@ def go_in(
         amr=" ".join(session.amr),
     )
     response = _go_on(pending, session)
+    if before is not None:
+        response = before(response.location)
     _keep(response, session, cookie)
     cookies.put(response, cookies.DEVICE, device, max_age=cookies.YEAR)
     note_door(response, half.identity.door)
     return response
 
 
-def step_up(pending: Pending, session: Session, shown: Second | NewTotp) -> Response:
+def step_up(
+    pending: Pending, session: Session, shown: Second | NewTotp, *, before: Callable[[str], Response] | None = None
+) -> Response:
     """Whoever is signed in has shown a second factor: their session is one of two from now on, and the journey goes on.
 
     When they came through a door stays as it was: that is how old the first proof is.
@@ -186,7 +209,9 @@ def step_up(pending: Pending, session: Session, shown: Second | NewTotp) -> Resp
     confirm_session(here.store, opened, session, here.clock())
     amr = " ".join(opened.amr)
     here.attempts.step(pending.receipt, Step.session_opened, outcome="done", account_id=opened.account_id, amr=amr)
-    response = _go_on(pending, opened, before=session)
+    response = _go_on(pending, opened, grown=session)
+    if before is not None:
+        response = before(response.location)
     _keep(response, opened, cookie)
     return response
 
@@ -327,6 +352,8 @@ def _second(db: Transaction, account: Account, shown: Second | NewTotp) -> Secon
         return shown
     here = parts()
     here.totps.add(db, account.id, shown, here.clock())
+    if shown.codes:
+        here.recovery_codes.keep(db, account.id, shown.codes, here.clock())
     tell_changed_factor(
         db,
         account,
@@ -346,17 +373,19 @@ def _agent() -> str:
 def _ask_more(pending: Pending, asked: Asked) -> Response:
     if pending.silent:
         raise PageError("login_required", status=403)
-    find_pending(pending.handle, half=asked.half.written())
+    half = asked.half
+    find_pending(pending.handle, half=half.written())
     match asked.more:
         case AskSecond():
-            path, step = "/login/second", Step.second_asked
+            path, step = SECOND, Step.second_asked
         case SetUpSecond():
-            path, step = "/login/second/set-up", Step.second_set_up_asked
+            path, step = SET_UP, Step.second_set_up_asked
         case MailCode():
-            path, step = "/login/second/mail", Step.code_asked
+            path, step = MAILED, Step.code_asked
+            send_code(pending, half.account_id)
         case _:
             assert_never(asked.more)
-    parts().attempts.step(pending.receipt, step, account_id=asked.half.account_id, door=asked.half.identity.door)
+    parts().attempts.step(pending.receipt, step, account_id=half.account_id, door=half.identity.door)
     return go(path, p=pending.handle)
 
 
@@ -533,11 +562,11 @@ def _ask_for_proof(pending: Pending, first: ProveFirst, arrival: Arrival) -> Res
     return go("/login/link", p=pending.handle)
 
 
-def _go_on(pending: Pending, session: Session, before: Session | None = None) -> Response:
+def _go_on(pending: Pending, session: Session, *, grown: Session | None = None) -> Response:
     here = parts()
     if pending.purpose == "authorize":
         # A session of before that has become a stronger one is no fresher for it.
-        if before is None or pending.session == before.key:
+        if grown is None or pending.session == grown.key:
             find_pending(pending.handle, session=session.key)
         return go("/authorize/resume", p=pending.handle)
     pendings.take(here.store, pending.handle, cookies.browser(), here.clock())

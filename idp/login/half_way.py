@@ -22,6 +22,18 @@ from idp.login.social_account import Accepted
 
 
 @dataclass(frozen=True, slots=True)
+class RightPassword:
+    """A password that was right when it was looked at.
+
+    :ivar account_id: what it opens.
+    :ivar mark: of it (``passwords.mark_of``): it opens nothing any more once the account has another one.
+    """
+
+    account_id: str
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
 class Half:
     """What a door has proved, with all that finishing needs beside it; see ``finish`` for the first six.
 

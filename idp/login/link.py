@@ -74,13 +74,13 @@ def take_proof() -> Response:
         response = _page(pending, comer, first, wait=answer, status=429)
         response.headers["Retry-After"] = str(answer)
         return response
-    if answer != first.account_id or "password" not in first.proofs:
+    if answer is None or answer.account_id != first.account_id or "password" not in first.proofs:
         return _page(pending, comer, first, problem="link.password_wrong", status=400)
     _note_linked(pending.receipt, comer, first.account_id)
     proved = Proved(first.account_id, "password")
     if isinstance(comer, Newcomer):
-        return finish(pending, comer.identity, kept=pending.keep, proved=proved, who=comer)
-    return finish(pending, comer.identity, kept=pending.keep, arrival=comer, proved=proved)
+        return finish(pending, comer.identity, kept=pending.keep, proved=proved, who=comer, password=answer)
+    return finish(pending, comer.identity, kept=pending.keep, arrival=comer, proved=proved, password=answer)
 
 
 @bp.post("/login/link/send")

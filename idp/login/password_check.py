@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from idp import cookies, throttle
 from idp.accounts import devices
-from idp.accounts.passwords import check_password, find_credentials, store_rehash
+from idp.accounts.passwords import check_password, find_credentials, mark_of, store_rehash
 from idp.attempts import Step
 from idp.enforcement import OwnDoor, own_door, queue_right_door
 from idp.errors import IdpError
+from idp.login.half_way import RightPassword
 from idp.parts import parts
 from idp.rendering import choose_language
 from idp.visiting import peer
 
 
-def try_password(email: str, password: str, receipt: str, *, signs_in: bool) -> str | int | None:
+def try_password(email: str, password: str, receipt: str, *, signs_in: bool) -> RightPassword | int | None:
     """Look at a password for a canonical address: the account that it opens, None when it opens none, or the seconds to
     wait before it is looked at.
 
@@ -60,7 +61,10 @@ def try_password(email: str, password: str, receipt: str, *, signs_in: bool) -> 
         return None
     if not door.break_glass:  # which is mailed to others each time, so it may not happen without end
         throttle.give_back(here.store, ticket, here.clock())
+    stored = credentials.hash
     if checked.rehashed:
         with here.database.transaction() as db:
-            store_rehash(db, credentials, checked.rehashed)
-    return checked.account_id
+            stored = store_rehash(db, credentials, checked.rehashed)
+        if stored != checked.rehashed and not here.hasher.verify(stored, password).ok:  # changed since it was looked at
+            return None
+    return RightPassword(checked.account_id, mark_of(stored)) if checked.account_id is not None else None
