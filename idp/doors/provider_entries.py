@@ -44,7 +44,7 @@ _TAKEN = {
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}\Z")
 _MEMBER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
 _SCOPE = re.compile(r"[!#-\[\]-~]{1,128}\Z")  # RFC 6749 section 3.3
-_GUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}\Z")
+_GUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 _ADDRESSES = ("issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri", "emails_endpoint")
 _OPENID_CONNECT = ("protocol", "name", "issuer", "client_id", "client_secret", "scopes", "email_verified")
 _OAUTH2 = (
@@ -104,12 +104,12 @@ def read_providers(
         return ProvidersReading({}, [Problem(file, refused.line, refused.message, refused.remedy)])
     found: dict[str, Registered] = {}
     problems: list[Problem] = []
-    issuers = {own_issuer: "IDP_ISSUER"} | {provider.issuer: key for key, provider in known.items()}
+    issuers = {_spelled(own_issuer): "IDP_ISSUER"} | {_spelled(one.issuer): key for key, one in known.items()}
     for key, node in entries.items():
         entry = _Entry(key, node, references, loopback, allowed)
         try:
             registered = _read_entry(entry, known)
-            other = issuers.setdefault(registered.provider.issuer, key)
+            other = issuers.setdefault(_spelled(registered.provider.issuer), key)
             if other != key:
                 entry.refuse("issuer", f"is that of `{other}`", f"keep one of them; {_SEE}")
         except Refused as refused:
@@ -261,7 +261,7 @@ def _read_known(entry: _Entry, provider: Provider) -> Registered:
     who = ("client_id", "team_id", "key_id", "private_key") if signs else ("client_id", "client_secret")
     entry.check_names([*who, *(["tenant"] if tenants else []), *addresses])
     tenant = entry.text("tenant", "common") if tenants else ""
-    if tenants and tenant not in TENANTS and not _GUID.match(tenant):
+    if tenants and tenant not in TENANTS and not _GUID.fullmatch(tenant):
         entry.refuse("tenant", f"must be {', '.join(TENANTS)} or the id of a tenant, in lower case", _SEE)
     changes: dict[str, Any] = {name: entry.address(name, getattr(provider, name)) for name in addresses}
     for name in addresses:
@@ -345,3 +345,8 @@ def _read_name(entry: _Entry) -> str:
     if len(name) > 60:
         entry.refuse("name", "is longer than 60 characters", "write what people call the provider")
     return name
+
+
+def _spelled(issuer: str) -> str:
+    """What two spellings of one issuer have in common; one tenant of Microsoft's is Microsoft."""
+    return _GUID.sub("{tenantid}", issuer.lower()).rstrip("/")

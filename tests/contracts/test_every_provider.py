@@ -18,6 +18,7 @@ import requests
 from flask import Flask
 from werkzeug.test import TestResponse
 
+import idp
 from idp.accounts.seats import grant_seat
 from idp.app import create_app
 from idp.config import read_config
@@ -25,7 +26,7 @@ from idp.cookies import SESSION, cookie_name
 from idp.doors.oauth import WHOLE_SECONDS
 from idp.doors.provider_documents import ProviderDocuments
 from idp.doors.provider_entries import read_providers
-from idp.doors.providers import Registered
+from idp.doors.providers import PROVIDERS, Registered
 from idp.fetch import Fetcher
 from idp.models import Account, Link
 from idp.parts import Parts
@@ -176,6 +177,12 @@ def subject_of(walker: Walker, done: TestResponse) -> str:
     """Whom the product is told."""
     tokens = walker.tk(walker.answer_of(done)["code"]).get_json()
     return str(claims_of(tokens["id_token"])["sub"])
+
+
+def test_no_provider_of_ours_is_left_out_here_and_each_has_its_logo() -> None:
+    assert set(KEYS) == {*PROVIDERS, "plain"}
+    logos = Path(idp.__file__).parent / "static"
+    assert all((logos / f"logo-{key}.svg").read_text(encoding="utf-8").startswith("<svg") for key in PROVIDERS)
 
 
 # --- in ----------------------------------------------------------------------------------------------------------------------

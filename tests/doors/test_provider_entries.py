@@ -176,6 +176,12 @@ def test_any_oauth2_provider(tmp_path: Path) -> None:
         (OAUTH2.replace("subject: id", "subject: a b"), 10, "subject: must be the name of a member"),
         (OAUTH2.replace("https://forum.example/me", "ftp://forum.example"), 7, "userinfo_endpoint: cannot be called"),
         (OAUTH2 + "\n  issuer: https://github.com/login/oauth", 11, "issuer: is that of `github`"),
+        (OAUTH2 + "\n  issuer: https://GitHub.com/login/oauth/", 11, "issuer: is that of `github`"),
+        (
+            OAUTH2 + "\n  issuer: https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0",
+            11,
+            "issuer: is that of `microsoft`",
+        ),
         (OAUTH2 + "\n  email_verified: by_claim", 11, "`email_verified` is unknown"),
     ],
 )  # fmt: skip
