@@ -14,7 +14,7 @@ from idp.admin import company_try
 from idp.attempts import Step
 from idp.doors import company, company_logout, passkey, password, social
 from idp.errors import IdpError, PageError
-from idp.login import consent, forgot, link, no_mail, proved_address, second_step, start, switch, welcome, why_sign_in
+from idp.login import consent, forgot, link, no_mail, proved_address, second_mail, second_setup, second_step, start, switch, welcome, why_sign_in
 from idp.machine import wsgi_request
 from idp.oidc import authorize, logout
 from idp.parts import Parts, parts
@@ -35,9 +35,12 @@ PAGES = (
         proved_address,
         welcome,
         second_step,
+        second_setup,
+        second_mail,
         why_sign_in,
         forgot,
         no_mail,
+       
         switch,
         company_logout,
         consent,

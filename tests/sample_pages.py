@@ -67,6 +67,24 @@ def _second(x: Text, **more: Any) -> dict[str, Any]:
     return values | more
 
 
+def _offered(x: Text) -> SimpleNamespace:
+    return SimpleNamespace(size=29, squares=x("M4 4h7v1h-7zM4 5h1v1h-1z"), key=x("JBSW Y3DP EHPK 3PXP JBSW Y3DP EHPK 3PXP"))
+
+
+def _codes(x: Text) -> list[str]:
+    return [x(f"{letter * 5}-K7Q2M") for letter in "ABCDEFGHJK"]
+
+
+def _set_up(x: Text, **more: Any) -> dict[str, Any]:
+    values = {"p": x("p1"), "client": _client(x), "offered": _offered(x), "signed_in": False, "reason": None}
+    return values | {"wait": None, "receipt": None} | more
+
+
+def _mailed_code(x: Text, **more: Any) -> dict[str, Any]:
+    values = {"p": x("p1"), "client": _client(x), "email": x("c•••l@example.org"), "sent": False, "reason": None}
+    return values | {"wait": None, "receipt": None} | more
+
+
 def _social(x: Text, last: str = "") -> tuple[SimpleNamespace, ...]:
     names = {"google": "Google", "microsoft": "Microsoft", "apple": "Apple", "facebook": "Facebook"}
     names |= {"linkedin": "LinkedIn", "github": "GitHub", "uni": "University of Wrocław, Faculty of Social Sciences"}
@@ -216,6 +234,21 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     "second-wait": ("login/second_step.html", lambda x: _second(x, wait=75, receipt=x(RECEIPT), client=None)),
     "second-passkey": ("login/second_step.html", lambda x: _second(x, totp=False, codes=False, signed_in=True)),
     "second-codes": ("login/second_step.html", lambda x: _second(x, totp=False)),
+    "second-setup": ("login/second_setup.html", lambda x: _set_up(x)),
+    "second-setup-problem": (
+        "login/second_setup.html",
+        lambda x: _set_up(x, signed_in=True, reason="second_code_wrong", receipt=x(RECEIPT)),
+    ),
+    "second-codes-once": (
+        "login/second_codes.html",
+        lambda x: {"p": x("p1"), "client": _client(x), "codes": _codes(x), "location": x("/authorize/resume?p=p1")},
+    ),
+    "second-mail": ("login/second_mail.html", lambda x: _mailed_code(x)),
+    "second-mail-sent": ("login/second_mail.html", lambda x: _mailed_code(x, sent=True)),
+    "second-mail-problem": (
+        "login/second_mail.html",
+        lambda x: _mailed_code(x, reason="second_code_wrong", receipt=x(RECEIPT)),
+    ),
     "to-provider": (
         "login/to_provider.html",
         lambda x: {"url": x("https://id.example/authorize?state=s1"), "name": x("Google")},

@@ -118,6 +118,7 @@ COMPANIONS = {
     "idp.login.finish",
     "idp.login.journey",
     "idp.login.link_here",
+    "idp.login.mailed_code",
     "idp.login.which_door",
     "idp.login.who_waits",
     "idp.login.password_check",

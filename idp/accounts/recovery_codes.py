@@ -7,7 +7,7 @@ cannot try them out.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from sqlalchemy import CursorResult, delete, func, select, update
 from sqlalchemy.orm import Session as Transaction
@@ -28,20 +28,23 @@ class RecoveryCodes:
         self._key = key
         self._random = random
 
-    def make(self, db: Transaction, account_id: str, now: float) -> tuple[str, ...]:
-        """Ten codes as the person reads them (``ABCDE-FGHJK``). Those from before count no more."""
+    def draw(self) -> tuple[str, ...]:
+        """Ten new codes as a person reads them (``ABCDE-FGHJK``). They count once they are kept."""
+        codes = [self._code() for _ in range(MANY)]
+        return tuple(f"{code[: LETTERS // 2]}-{code[LETTERS // 2 :]}" for code in codes)
+
+    def keep(self, db: Transaction, account_id: str, codes: Iterable[str], now: float) -> None:
+        """Let codes be the account's. Those from before count no more."""
         remove_codes(db, account_id)
-        codes = tuple(self._code() for _ in range(MANY))
         db.add_all(
-            RecoveryCode(account_id=account_id, code_hash=self._mac(account_id, code), created_at=int(now))
+            RecoveryCode(account_id=account_id, code_hash=self._mac(account_id, _plain(code)), created_at=int(now))
             for code in codes
         )
         db.flush()
-        return tuple(f"{code[: LETTERS // 2]}-{code[LETTERS // 2 :]}" for code in codes)
 
     def take(self, db: Transaction, account_id: str, code: str, now: float) -> bool:
         """Use a code up: of several that bring the same, one is told that it counts."""
-        plain = "".join(sign for sign in code[:40].upper() if sign in _LETTERS)
+        plain = _plain(code)
         if len(plain) != LETTERS:
             return False
         use = update(RecoveryCode).where(
@@ -61,6 +64,10 @@ class RecoveryCodes:
 
     def _mac(self, account_id: str, code: str) -> str:
         return hmac.digest(self._key, f"{account_id} {code}".encode(), "sha256").hex()
+
+
+def _plain(code: str) -> str:
+    return "".join(sign for sign in code[:40].upper() if sign in _LETTERS)
 
 
 def codes_left(db: Transaction, account_id: str) -> int:

@@ -9,6 +9,7 @@ import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import pyotp
 import segno
@@ -30,18 +31,24 @@ _SECRET = 32  # letters: 160 bits, as the algorithm wants (RFC 4226, section 4, 
 
 @dataclass(frozen=True, slots=True)
 class NewTotp:
-    """An app that has shown its first code, and that is nobody's yet. ``step`` is that code's."""
+    """An app that has shown its first code, and that is nobody's yet. ``step`` is that code's; ``codes``: recovery codes that come
+    with it (``RecoveryCodes.draw``)."""
 
     secret: str = field(repr=False)
     step: int
+    codes: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A secret as a person takes it over: ``picture`` is an SVG element to point a camera at, ``key`` the secret to be typed, in
-    groups of four letters."""
+    """A secret as a person takes it over: by the camera or by the keyboard.
 
-    picture: str = field(repr=False)
+    :ivar squares: the dark squares of a QR code of ``size`` times ``size``, as path data of SVG; its light edge is in it.
+    :ivar key: the secret in groups of four letters.
+    """
+
+    squares: str = field(repr=False)
+    size: int
     key: str = field(repr=False)
 
 
@@ -68,8 +75,8 @@ class Totps:
         kept = self._store.command("SET", key, sealed, "NX", "GET", "PXAT", ends * 1000 + 60_000)
         secret = (self._open(kept, bound, now) if kept else fresh) or self._renew(key, sealed, fresh, ends)
         uri = pyotp.TOTP(secret).provisioning_uri(name=address, issuer_name=self._host)
-        picture = segno.make(uri, error="m", micro=False).svg_inline(scale=5, border=4, light="#fff")
-        return Offered(picture, " ".join(secret[start : start + 4] for start in range(0, len(secret), 4)))
+        rows = [list(row) for row in segno.make(uri, error="m", micro=False).matrix_iter(border=4)]
+        return Offered(_squares(rows), len(rows), " ".join(secret[at : at + 4] for at in range(0, len(secret), 4)))
 
     def try_offered(self, bound: str, code: str, now: float) -> NewTotp | None:
         """The app that has taken over what was offered, if this is its code. One round trip."""
@@ -77,10 +84,6 @@ class Totps:
         secret = self._open(kept, bound, now) if kept else ""
         step = _step_of(secret, code, now) if secret else None
         return NewTotp(secret, step) if step is not None else None
-
-    def withdraw(self, bound: str) -> None:
-        """Forget what was offered: it is somebody's now. One round trip."""
-        self._store.command("DEL", _offer(bound))
 
     def add(self, db: Transaction, account_id: str, new: NewTotp, now: float) -> None:
         """Let an app be the account's, whose row the caller holds; one that it had before is no more."""
@@ -137,6 +140,18 @@ def _step_of(secret: str, code: str, now: float) -> int | None:
         if hmac.compare_digest(at.generate_otp(step), code):
             found = step
     return found
+
+
+def _squares(rows: list[list[int]]) -> str:
+    drawn = []
+    for down, row in enumerate(rows):
+        across = 0
+        for dark, run in groupby(row):
+            length = len(list(run))
+            if dark:
+                drawn.append(f"M{across} {down}h{length}v1h-{length}z")
+            across += length
+    return "".join(drawn)
 
 
 def _offer(bound: str) -> str:

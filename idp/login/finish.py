@@ -232,6 +232,8 @@ def lead_newcomer(pending: Pending, who: Newcomer, missing: Decision | Closed) -
             raise PageError(reason, status=403)
         case Found():  # meanwhile, in another tab: the provider says once more who is there
             return ask_again(pending.handle, who.identity.door)
+        case _ if pending.invited:
+            account_id, path, step = "", "/invite/social", Step.terms_asked
         case ProveFirst(account_id):
             path, step = ("/login/link", Step.link_asked) if account_id else ("/login/address", Step.address_asked)
         case New() if needs_organizer(pending):
@@ -432,6 +434,8 @@ def _account(pending: Pending, half: Half, db: Transaction) -> Account | ProveFi
         return settled
     if who is not None:
         outcome = settle_newcomer(db, who, proved, half.accepted, own_issuer=own_issuer, linking=linking(identity.door))
+        if pending.invited and isinstance(outcome, Account):  # not the one that they were invited to
+            raise PageError("link_other_account", status=403)
         what = "Found" if isinstance(outcome, Account) else type(outcome).__name__
         here.attempts.step(pending.receipt, Step.account_decision, door=identity.door, received=what)
         return outcome

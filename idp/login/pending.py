@@ -48,6 +48,7 @@ class Pending:
     proving: bool = (
         False  # that person goes through another door now, to prove the account that the newcomer is to open
     )
+    invited: bool = False  # the person goes to a social provider from an invitation, which waits for what comes back
     asked_silently: bool = (
         False  # the social provider of this browser was asked without showing anything, whatever it said; or may not be
     )
@@ -110,7 +111,7 @@ def park(
 
 def find(store: RedisStore, handle: str, browser: str, now: float, **notes: str) -> Pending:
     """Find the pending login and, in the same round trip, note ``email``, ``keep``, ``session``, ``asked``, ``consent``, ``failed``,
-    ``arrival``, ``newcomer``, ``proving``, ``asked_silently``, ``half``, ``second`` or ``hint``.
+    ``arrival``, ``newcomer``, ``proving``, ``invited``, ``asked_silently``, ``half``, ``second`` or ``hint``.
 
     :raises PageError: it is unknown or over (``pending_unknown``), or it began in another browser
         (``pending_foreign_browser``).
@@ -161,6 +162,7 @@ def _pending(handle: str, answer: list[object]) -> Pending:
         arrival=fields.get("arrival", ""),
         newcomer=fields.get("newcomer", ""),
         proving=fields.get("proving") == "yes",
+        invited=fields.get("invited") == "yes",
         asked_silently=fields.get("asked_silently") == "yes",
         half=fields.get("half", ""),
         second=fields.get("second") == "yes",

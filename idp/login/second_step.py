@@ -6,11 +6,11 @@ from flask import Blueprint, Response, request
 
 from idp import throttle
 from idp.accounts.passkeys import Shown
-from idp.accounts.second_factors import Held, Second
+from idp.accounts.second_factors import AskSecond, Held, Second
 from idp.accounts.totp import tidy_code
 from idp.attempts import Step
-from idp.login.journey import find_pending, show
-from idp.login.who_waits import Waiting, go_on, held_by, take_try, who_waits
+from idp.login.journey import show
+from idp.login.who_waits import Waiting, go_on, go_without, held_by, lead, still_asked, take_try, who_waits
 from idp.parts import parts
 from idp.redirects import go
 from idp.visiting import peer
@@ -25,7 +25,8 @@ def ask_for_second() -> Response:
     if waiting is None:
         return go("/login", p=request.args.get("p", ""))
     held = held_by(waiting)
-    return _page(waiting, held) if held.any else _without(waiting)
+    more = still_asked(waiting, held)
+    return _page(waiting, held) if isinstance(more, AskSecond) else lead(waiting, more)
 
 
 @bp.post("/login/second")
@@ -36,8 +37,9 @@ def take_second() -> Response:
     if waiting is None:
         return go("/login", p=handle)
     held = held_by(waiting)
-    if not held.any:
-        return _without(waiting)
+    more = still_asked(waiting, held)
+    if not isinstance(more, AskSecond):
+        return lead(waiting, more)
     ticket = take_try(waiting, held)
     if ticket.wait:
         return _page(waiting, held, wait=ticket.wait)
@@ -58,23 +60,12 @@ def take_second() -> Response:
 
 
 @bp.post("/login/second/without")
-def go_without() -> Response:
-    """Whoever is signed in shows none: the product hears that, and what it asked for decides what it does."""
+def show_none() -> Response:
+    """Whoever is signed in shows none."""
     waiting = who_waits(request.form.get("p", ""))
     if waiting is None or waiting.session is None:
         return go("/login", p=request.form.get("p", ""))
-    return _without(waiting, declined=True)
-
-
-def _without(waiting: Waiting, *, declined: bool = False) -> Response:
-    handle = waiting.pending.handle
-    if waiting.half is not None:  # meanwhile the factors were taken away: it begins anew
-        find_pending(handle, half="")
-        return go("/login", p=handle)
-    if not declined and waiting.pending.demands_two:
-        return go("/login/second/set-up", p=handle)
-    find_pending(handle, second="yes")
-    return go("/authorize/resume", p=handle)
+    return go_without(waiting)
 
 
 def _look(waiting: Waiting) -> tuple[Second | None, str, str]:

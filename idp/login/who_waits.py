@@ -4,22 +4,37 @@ whoever is signed in and is to do more for a product. A companion of the pages t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from flask import Response
 
 from idp import cookies, throttle
-from idp.accounts.second_factors import Held, Second, look_at_factors
+from idp.accounts.identity import TWO_FACTORS
+from idp.accounts.second_factors import (
+    AskSecond,
+    Gate,
+    Held,
+    MailCode,
+    Ready,
+    Second,
+    SetUpSecond,
+    decide_second,
+    look_at_factors,
+    prefers_two,
+)
 from idp.accounts.sessions import Session
 from idp.accounts.totp import NewTotp
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
 from idp.errors import PageError
-from idp.login.finish import go_in, step_up
+from idp.login.finish import MAILED, SECOND, SET_UP, go_in, step_up
 from idp.login.half_way import Half, read_half
 from idp.login.journey import find_pending
 from idp.login.pending import Pending
 from idp.parts import parts
+from idp.redirects import go
 from idp.visiting import peer
 
 
@@ -58,6 +73,50 @@ def held_by(waiting: Waiting) -> Held:
         return look_at_factors(db, waiting.account_id, device=cookies.find(cookies.DEVICE), now=here.clock())
 
 
+def still_asked(waiting: Waiting, held: Held) -> Gate:
+    """What is asked of them now, with what the account has by now."""
+    pending, half = waiting.pending, waiting.half
+    if half is not None:
+        return decide_second(
+            half.identity,
+            held,
+            wanted=prefers_two(pending.acr_values),
+            mailbox=half.mailbox,
+            ask_new_browsers=parts().config.new_device_code,
+        )
+    assert waiting.session is not None
+    if waiting.session.acr == TWO_FACTORS:
+        return Ready(waiting.session.amr, TWO_FACTORS)
+    if held.any:
+        return AskSecond()
+    return SetUpSecond() if pending.demands_two else Ready(waiting.session.amr, waiting.session.acr)
+
+
+def lead(waiting: Waiting, more: Gate) -> Response:
+    """To where they are asked for it; to the beginning, or back to the product, if they are asked for nothing any more."""
+    handle = waiting.pending.handle
+    match more:
+        case AskSecond():
+            return go(SECOND, p=handle)
+        case SetUpSecond():
+            return go(SET_UP, p=handle)
+        case MailCode():
+            return go(MAILED, p=handle)
+        case Ready() if waiting.half is not None:
+            find_pending(handle, half="")
+            return go("/login", p=handle)
+        case Ready():
+            return go_without(waiting)
+        case _:
+            assert_never(more)
+
+
+def go_without(waiting: Waiting) -> Response:
+    """Whoever is signed in shows nothing more: what the product has asked for decides what comes of it."""
+    find_pending(waiting.pending.handle, second="yes")
+    return go("/authorize/resume", p=waiting.pending.handle)
+
+
 def take_try(waiting: Waiting, held: Held) -> throttle.Ticket:
     """Ask for leave to look at what they show: five times in one sign-in, and not too often for one account.
 
@@ -77,16 +136,22 @@ def take_try(waiting: Waiting, held: Held) -> throttle.Ticket:
 
 
 def go_on(
-    waiting: Waiting, shown: Second | NewTotp | None = None, *, remembering: bool = False, mailbox: bool = False
+    waiting: Waiting,
+    shown: Second | NewTotp | None = None,
+    *,
+    remembering: bool = False,
+    mailbox: bool = False,
+    before: Callable[[str], Response] | None = None,
 ) -> Response:
     """The journey goes on with what they have shown: a second factor, or (``mailbox``) the code that was mailed.
 
+    :param before: see ``go_in``.
     :raises PageError: they may not come in, or no more.
     """
     if waiting.session is not None:
         assert shown is not None  # nothing else is asked of whoever is signed in
-        return step_up(waiting.pending, waiting.session, shown)
+        return step_up(waiting.pending, waiting.session, shown, before=before)
     assert waiting.half is not None
     find_pending(waiting.pending.handle, half="")  # one try to finish: what is wrong then begins anew
     half = replace(waiting.half, mailbox=waiting.half.mailbox or mailbox)
-    return go_in(waiting.pending, half, shown, remembering=remembering)
+    return go_in(waiting.pending, half, shown, remembering=remembering, before=before)
