@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import atexit
+import base64
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_pem_x509_certificate
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from tests.needs import program
@@ -27,10 +31,15 @@ ARGUMENTS = (
 
 
 @contextmanager
-def chromium(host_rules: str = "") -> Iterator[Browser]:
+def chromium(host_rules: str = "", trusted: Path | None = None) -> Iterator[Browser]:
     """Chromium, closed at the end. ``host_rules``: e.g. ``MAP login.example.com 127.0.0.1:8443``, so that a journey has
-    real names (localhost's ports are one site, which hides what cookies really do)."""
+    real names (localhost's ports are one site, which hides what cookies really do). ``trusted``: a file
+    with a certificate that it believes; passkeys need that, while for all else a context may look away."""
     arguments = [*ARGUMENTS, *([f"--host-resolver-rules={host_rules}"] if host_rules else [])]
+    if trusted is not None:
+        key = load_pem_x509_certificate(trusted.read_bytes()).public_key()
+        spki = hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
+        arguments.append(f"--ignore-certificate-errors-spki-list={base64.b64encode(spki).decode()}")
     browser = _playwright().chromium.launch(executable_path=program("chromium"), args=arguments)
     try:
         yield browser
