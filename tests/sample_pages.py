@@ -68,7 +68,9 @@ def _second(x: Text, **more: Any) -> dict[str, Any]:
 
 
 def _offered(x: Text) -> SimpleNamespace:
-    return SimpleNamespace(size=29, squares=x("M4 4h7v1h-7zM4 5h1v1h-1z"), key=x("JBSW Y3DP EHPK 3PXP JBSW Y3DP EHPK 3PXP"))
+    return SimpleNamespace(
+        size=29, squares=x("M4 4h7v1h-7zM4 5h1v1h-1z"), key=x("JBSW Y3DP EHPK 3PXP JBSW Y3DP EHPK 3PXP")
+    )
 
 
 def _codes(x: Text) -> list[str]:
@@ -107,6 +109,40 @@ def _welcome(x: Text, **more: Any) -> dict[str, Any]:
     terms = {"terms_url": x("https://example.org/terms"), "privacy_url": x("https://example.org/privacy")}
     more = {"version": x("2026-11"), "receipt": None} | more
     return {"p": x("p1"), "who": x("w1"), "client": _bare_client(x), "wait": None} | values | terms | more
+
+
+def _invite(x: Text, **more: Any) -> dict[str, Any]:
+    terms = {"terms_url": x("https://example.org/terms"), "privacy_url": x("https://example.org/privacy")}
+    values = {
+        "email": x("alice@acme.example"),
+        "company": x("Acme"),
+        "employer": x("Acme"),
+        "by_password": True,
+        "closed_by": "",
+        "social": _social(x),
+        "shortest": 8,
+        "weak": None,
+        "client": None,
+    }
+    return values | {"version": x("2026-11"), "problem": None, "wait": None, "receipt": None} | terms | more
+
+
+def _invite_social(x: Text, **more: Any) -> dict[str, Any]:
+    values = {"provider": x("Google"), "email": x("alice@acme.example"), "account": x("alice@gmail.example")}
+    return _welcome(x, **values, **more)
+
+
+def _verify(x: Text, **more: Any) -> dict[str, Any]:
+    terms = {"terms_url": x("https://example.org/terms"), "privacy_url": x("https://example.org/privacy")}
+    values = {
+        "username": x("carol@example.org"),
+        "name": "",
+        "shortest": 8,
+        "weak": None,
+        "problem": None,
+        "wait": None,
+    }
+    return values | {"version": x("2026-11")} | terms | more
 
 
 def _new_password(x: Text, *advice: str, reason: str = "") -> dict[str, Any]:
@@ -257,8 +293,7 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     "own-password-first": (
         "accounts/own_password.html",
         lambda x: (
-            _new_password(x, "about", "sequence", "words", reason="password_about_you")
-            | {"first": True, "employer": None}
+            _new_password(x, "sequence", "words", reason="password_about_you") | {"first": True, "employer": None}
         ),
     ),
     "own-password-employer": (
@@ -381,6 +416,25 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         "login/welcome.html",
         lambda x: _welcome(x, problem="welcome.terms_missing", receipt=x(RECEIPT)),
     ),
+    "invite": ("login/invite.html", lambda x: _invite(x)),
+    "invite-weak": (
+        "login/invite.html",
+        lambda x: _invite(x, company="", employer="", weak=Weak("password_short", ("new_password.advice.words",))),
+    ),
+    "invite-terms-missing": ("login/invite.html", lambda x: _invite(x, social=(), problem="welcome.terms_missing")),
+    "invite-company-only": (
+        "login/invite.html",
+        lambda x: _invite(x, by_password=False, closed_by=x("Acme"), social=()),
+    ),
+    "invite-closed": (
+        "login/invite.html",
+        lambda x: _invite(x, by_password=False, closed_by=x("Acme"), employer="", social=()),
+    ),
+    "invite-social": ("login/invite_social.html", lambda x: _invite_social(x)),
+    "invite-social-terms-missing": (
+        "login/invite_social.html",
+        lambda x: _invite_social(x, problem="welcome.terms_missing"),
+    ),
     "social-closed": (
         "login/social_closed.html",
         lambda x: {
@@ -473,6 +527,21 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         "accounts/not_me.html",
         lambda x: {"done": False, "agent": x("Firefox · Linux"), "address": x("203.0.113.7"), "at": NOW - 4000},
     ),
+    "sign-up": ("login/sign_up.html", lambda x: _login(x, username="")),
+    "sign-up-problem": (
+        "login/sign_up.html",
+        lambda x: _login(x, client=None, username=x("carol@"), problem="login.email_malformed"),
+    ),
+    "sign-up-wait": ("login/sign_up.html", lambda x: _login(x, wait=900, receipt=x(RECEIPT))),
+    "sign-up-sent": ("login/sign_up_sent.html", lambda x: _login(x, email=x("carol@example.org"))),
+    "verify": ("login/verify.html", lambda x: _verify(x)),
+    "verify-weak": (
+        "login/verify.html",
+        lambda x: _verify(x, name=x("Carol"), weak=Weak("password_short", ("new_password.advice.words",))),
+    ),
+    "verify-terms-missing": ("login/verify.html", lambda x: _verify(x, problem="welcome.terms_missing")),
+    "verify-no-terms": ("login/verify.html", lambda x: _verify(x, version="", terms_url="", privacy_url="")),
+    "verify-over": ("login/verify_over.html", lambda x: {"reason": "verify_over", "receipt": x(RECEIPT)}),
     "forgot": ("login/forgot.html", lambda x: _login(x, username="")),
     "forgot-problem": (
         "login/forgot.html",

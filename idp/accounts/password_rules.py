@@ -191,7 +191,7 @@ def _advice(found: list[dict[str, Any]]) -> tuple[str, ...]:
     for match in sorted(found, key=lambda match: len(match["token"]), reverse=True):
         match match["pattern"], match.get("dictionary_name"):
             case "dictionary", "about":
-                keys.append("new_password.advice.about")
+                pass  # the reason says it already
             case "dictionary", "passwords":
                 keys.append("new_password.advice.common")
             case "dictionary", _:
