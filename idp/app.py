@@ -14,7 +14,22 @@ from idp.admin import company_try
 from idp.attempts import Step
 from idp.doors import company, company_logout, passkey, password, social
 from idp.errors import IdpError, PageError
-from idp.login import consent, forgot, link, no_mail, proved_address, second_mail, second_setup, second_step, start, switch, welcome, why_sign_in
+from idp.login import (
+    consent,
+    forgot,
+    invite,
+    link,
+    no_mail,
+    proved_address,
+    second_mail,
+    second_setup,
+    second_step,
+    sign_up,
+    start,
+    switch,
+    welcome,
+    why_sign_in,
+)
 from idp.machine import wsgi_request
 from idp.oidc import authorize, logout
 from idp.parts import Parts, parts
@@ -38,9 +53,10 @@ PAGES = (
         second_setup,
         second_mail,
         why_sign_in,
+        sign_up,
         forgot,
         no_mail,
-       
+        invite,
         switch,
         company_logout,
         consent,

@@ -73,8 +73,11 @@ class Step(StrEnum):
     factor_added = auto()  # a passkey or another factor
     factor_removed = auto()
     factor_disowned = auto()  # from the mail that told of it
+    sign_up_asked = auto()  # somebody wants an account: the mail says what to do
+    signed_up = auto()  # the account was made by the link in it
     reset_asked = auto()  # a password was forgotten: the mail says what to do
     password_reset = auto()  # another one was set by the link in it
+    invitation_accepted = auto()  # by the link in the mail
     recovery_set = auto()  # where the mail about a forgotten password goes from now on
     throttled = auto()
     account_decision = auto()

@@ -55,6 +55,11 @@ class Event(StrEnum):
         "person.reclaimed",
         "Somebody proved by mail an address that nobody had proved: passwords, links, factors and sessions from before are gone.",
     )
+    person_invited = "person.invited", "A person was sent an invitation to an account that was made for them."
+    person_invitation_accepted = (
+        "person.invitation_accepted",
+        "A person whom an invitation was sent has proved the address of the account, by it or otherwise.",
+    )
     person_factor_added = (
         "person.factor_added",
         "A person added a passkey, an authenticator app or recovery codes, and was told by mail.",

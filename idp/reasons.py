@@ -134,9 +134,19 @@ _TABLE = (
         "The session ended while the answer was being made: signed out elsewhere, suspended, or too old.",
     ),
     Reason(
+        "verify_over",
+        "person",
+        "The link of a sign-up is over: used, older than 24 hours, cut by the mail program, or its address has an account meanwhile.",
+    ),
+    Reason(
         "reset_over",
         "person",
         "A link to set a forgotten password counts no more: it was used, is older than 30 minutes, a newer one was sent, or the account has changed since.",
+    ),
+    Reason(
+        "invite_over",
+        "person",
+        "An invitation counts no more: it was accepted, is older than a week, was sent once more, or was taken back.",
     ),
     Reason("link_over", "person", "A link from a mail was used before, is too old, or was cut by the mail program."),
     Reason(
@@ -557,6 +567,23 @@ _TABLE = (
     ),
     Reason(
         "company_member_not_new", "company", "The account was to be prepared, but has a password or a link already."
+    ),
+    Reason("invite_known", "company", "Somebody was to be invited, and has an account here that is in use."),
+    Reason("invite_waiting", "company", "Somebody was to be invited, and was invited already, without an answer so far."),
+    Reason(
+        "invite_none",
+        "company",
+        "An invitation was to be sent again to somebody who does not wait for one: never invited, invited by others, or here by now.",
+    ),
+    Reason(
+        "invite_not_allowed",
+        "company",
+        "Whoever invites is no administrator of the company, or vouches for an address, which only operators do.",
+    ),
+    Reason(
+        "invite_too_many",
+        "company",
+        "Too many invitations: 5 mails an hour to one address, 1,000 a day for one company.",
     ),
     Reason(
         "company_last_administrator",

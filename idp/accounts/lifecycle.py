@@ -169,6 +169,21 @@ def set_password(
     end_everything(db, account.id, event=audit.Event.person_password_set, actor=actor, now=now, keep=keep)
 
 
+def accept_terms(db: Transaction, account: Account, version: str, *, now: float) -> None:
+    """A person accepts the terms, in the version that they were shown; "": there are none."""
+    if not version:
+        return
+    account.terms_version, account.terms_accepted_at = version, int(now)
+    audit.record(
+        db,
+        audit.Event.person_terms_accepted,
+        now=now,
+        actor=f"person:{account.id}",
+        account_id=account.id,
+        version=version,
+    )
+
+
 def end_everything(
     db: Transaction, account_id: str, *, event: audit.Event, actor: str, now: float, keep: str | None = None
 ) -> None:

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sqlalchemy import Exists, exists, select
+from sqlalchemy import CursorResult, Exists, exists, select, update
 from sqlalchemy.orm import Session as Transaction
 
 from idp import audit
 from idp.accounts.identity import Identity
 from idp.accounts.mailed_links import make_link
 from idp.mail import DAY, queue_mail
-from idp.models import Account, Email, Link, Member, Passkey, Password
+from idp.models import Account, Email, Invitation, Link, Member, Passkey, Password
 from idp.sealing import Sealer
 
 # How an account was proved to be that of who arrives: by what opens it otherwise, or by reading its mail. ``address``: there
@@ -293,4 +293,15 @@ def verify_address(db: Transaction, account_id: str, canonical: str, *, now: flo
     if email is None or email.verified_at is not None:
         return False
     email.verified_at = int(now)
+    note_accepted(db, account_id, now=now)
     return True
+
+
+def note_accepted(db: Transaction, account_id: str, *, now: float) -> None:
+    """Whoever was invited to an account (invitations.py) has it from now on, in whatever way: the mailed link is over."""
+    waiting = Invitation.account_id == account_id, Invitation.accepted_at.is_(None)
+    answer = db.execute(update(Invitation).where(*waiting).values(accepted_at=int(now)))
+    assert isinstance(answer, CursorResult)
+    if answer.rowcount:
+        actor = f"person:{account_id}"
+        audit.record(db, audit.Event.person_invitation_accepted, now=now, actor=actor, account_id=account_id)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from sqlalchemy import CursorResult, exists, select, update
@@ -17,7 +17,9 @@ from idp.models import MailedLink
 from idp.redis_store import token_hash
 
 RESET = "reset"  # the purpose of the link that sets a forgotten password (forgotten.py)
+SIGN_UP = "sign_up"  # of the one that proves the address of a new account (signing_up.py)
 RECOVERY = "prove_recovery"  # of the one that proves a recovery address (recovery_address.py)
+INVITE = "invite"  # of the one in an invitation (invitations.py)
 SECRET = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 random bytes
 
 
@@ -76,9 +78,9 @@ def take_link(db: Transaction, secret: str, purpose: str, now: float) -> MailedL
     return link if answer.rowcount == 1 else None
 
 
-def end_links(db: Transaction, account_id: str, now: float) -> None:
-    """Let no link be used any more that would give whoever has it a way into an account."""
-    ending = MailedLink.purpose.in_((RESET, RECOVERY)), MailedLink.used_at.is_(None)
+def end_links(db: Transaction, account_id: str, now: float, *, purposes: Collection[str] = (RESET, RECOVERY)) -> None:
+    """Let no link be used any more that would give whoever has it a way into an account that is in use."""
+    ending = MailedLink.purpose.in_(purposes), MailedLink.used_at.is_(None)
     db.execute(update(MailedLink).where(MailedLink.account_id == account_id, *ending).values(used_at=int(now)))
 
 

@@ -87,6 +87,7 @@ def decide_second(
     held: Held,
     *,
     wanted: bool,
+    vouched: bool = False,
     shown: Second | NewTotp | None = None,
     mailbox: bool = False,
     ask_new_browsers: bool = False,
@@ -94,11 +95,12 @@ def decide_second(
     """Decide whether ``identity``, whose account is known by now, may come in.
 
     :param wanted: the product would rather have two factors (``prefers_two``).
+    :param vouched: a company has signed them in, and answers for it.
     :param shown: what was shown since; a new app counts only where one has to be set up.
     :param mailbox: a code that was mailed to the account's address has been typed.
     :param ask_new_browsers: the operator wants a mailed code where the person has not been before (IDP_NEW_DEVICE_CODE).
     """
-    more = _asked(identity, held, wanted=wanted, mailbox=mailbox, ask_new_browsers=ask_new_browsers)
+    more = _asked(identity, held, wanted, vouched, mailbox, ask_new_browsers)
     match more, shown:
         case (AskSecond(), Second(methods)) | (Ready(), Second(methods)):
             return add_second(identity.methods, methods)
@@ -108,15 +110,16 @@ def decide_second(
             return more
 
 
-def _asked(identity: Identity, held: Held, *, wanted: bool, mailbox: bool, ask_new_browsers: bool) -> Gate:
+def _asked(
+    identity: Identity, held: Held, wanted: bool, vouched: bool, mailbox: bool, ask_new_browsers: bool
+) -> Gate:
     if identity.acr == TWO_FACTORS:
         return Ready(identity.methods, identity.acr)
-    by_company = identity.door == "company"
-    chosen = (held.totp or held.demanded) and not held.remembered and not by_company
+    chosen = (held.totp or held.demanded) and not held.remembered and not vouched
     if held.any and (chosen or wanted):
         return AskSecond()
     guessable = identity.door == "password" and not mailbox
-    if held.demanded and not held.any and not by_company:
+    if held.demanded and not held.any and not vouched:
         return MailCode() if guessable else SetUpSecond()
     if ask_new_browsers and guessable and held.elsewhere and not held.known:
         return MailCode()

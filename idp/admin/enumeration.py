@@ -52,6 +52,8 @@ FORMS = (
     Form("/login/password", {"password": "nobody's password"}),
     Form("/login/company", {}),
     Form("/login/address", {}, newcomer=True),
+    Form("/sign-up", {}),
+    Form("/forgot", {}),
 )
 # All other forms, which take no address from somebody who is not signed in or has not just proved who they are.
 OTHER_FORMS = frozenset(
@@ -59,6 +61,8 @@ OTHER_FORMS = frozenset(
         "/authorize",
         "/consent",
         "/help/why-sign-in",
+        "/invite",
+        "/invite/social",
         "/login/address/mail",
         "/login/company/try",
         "/login/link",

@@ -10,6 +10,7 @@ from dataclasses import asdict
 import click
 
 from idp.cli.company_arguments import AS_JSON, COMPANY, find_company, find_person, opened, read_email
+from idp.cli.inviting import INACTIVE_AFTER, invite_person, resend_invitation, said
 from idp.cli.taking_effect import bring_to_redis
 from idp.errors import OperatorError
 
@@ -18,7 +19,7 @@ ROLE = click.Choice(["administrator", "read_only", "member"])  # idp.companies.R
 
 @click.group()
 def members() -> None:
-    """Who belongs to a company: add, list, role, remove, break-glass."""
+    """Who belongs to a company: add, invite, resend, list, role, remove, break-glass."""
 
 
 @members.command()
@@ -59,21 +60,55 @@ def add(company: str, email: str, role: str, name: str | None, vouch: bool) -> N
         bring_to_redis(config, database)
 
 
+@members.command()
+@COMPANY
+@click.argument("email")
+@click.option("--role", type=ROLE, default="member", show_default=True)
+@click.option("--name", help="The person's full name.")
+@click.option("--language", help="Of the mail, as in en or fr.")
+@click.option(
+    "--vouch", is_flag=True, help="The address need not be of the company's domains: you answer for the person."
+)
+def invite(company: str, email: str, role: str, name: str | None, language: str | None, vouch: bool) -> None:
+    """Make an account for EMAIL that belongs to COMPANY, and mail its owner a link, good for a week and for one use.
+
+    With it they choose a password, a social provider or COMPANY's own sign-in: whatever COMPANY's policy leaves open.
+    """
+    invite_person(email, name=name, language=language, company=company, role=role, vouched=vouch)
+
+
+@members.command()
+@COMPANY
+@click.argument("email")
+def resend(company: str, email: str) -> None:
+    """Mail EMAIL's person COMPANY's invitation once more, or for the first time, if they were added without one.
+
+    The link of the mail before is over.
+    """
+    resend_invitation(email, company=company)
+
+
 @members.command(name="list")
 @COMPANY
+@INACTIVE_AFTER
 @AS_JSON
-def list_members(company: str, as_json: bool) -> None:
-    """List COMPANY's members."""
+def list_members(company: str, inactive_after: int, as_json: bool) -> None:
+    """List COMPANY's members with what has become of them: invite sent (how many times), active, inactive, suspended, closed."""
     from idp import members as workings
+    from idp.accounts.invitations import standings
 
     with opened() as (_, database), database.reading() as db:
-        people = workings.members(db, find_company(db, company).id)
+        found = find_company(db, company).id
+        people = workings.members(db, found)
+        known = standings(db, now=time.time(), company_id=found, inactive_after=inactive_after)
     if as_json:
-        click.echo(json.dumps([asdict(person) for person in people], indent=2))
+        rows = [asdict(person) | asdict(known[person.account_id]) for person in people]
+        click.echo(json.dumps(rows, indent=2))
         return
     for person in people:
+        standing = known[person.account_id]
         notes = [
-            *([person.state] if person.state != "active" else []),
+            said(standing.state, standing.sent),
             *(["break-glass"] if person.break_glass else []),
             *(["prepared"] if person.prepared else []),
         ]

@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from idp.cli.inviting import INACTIVE_AFTER, said
 from idp.cli.taking_effect import bring_to_redis
 from idp.errors import OperatorError
 
@@ -34,7 +36,7 @@ PASSWORD_STDIN = click.option("--password-stdin", is_flag=True, help="Read the p
 
 @click.group("people")
 def people_command() -> None:
-    """Accounts: add, show, set, set-password, seat, suspend, reactivate, withdraw-consent, list."""
+    """Accounts: add, invite, resend, show, set, set-password, seat, suspend, reactivate, withdraw-consent, list."""
 
 
 @people_command.command()
@@ -87,6 +89,36 @@ def add(email: str, name: str | None, password_file: Path | None, password_stdin
     click.echo(f"{address.written} has an account now.")
     if given is None:
         click.echo(f"Password: {password}\nIt is shown only this once.")
+
+
+@people_command.command()
+@click.argument("email")
+@click.option("--name", help="The person's full name.")
+@click.option("--language", help="Of the mail, as in en or fr.")
+@click.option("--company", help="The company that they belong to from now on: its id, name or domain.")
+@click.option(
+    "--role", type=click.Choice(["administrator", "read_only", "member"]), help="In the company: member, if not said."
+)
+def invite(email: str, name: str | None, language: str | None, company: str | None, role: str | None) -> None:
+    """Make an account for EMAIL and mail its owner a link, with which they choose how they sign in.
+
+    The link is good for a week and for one use. With --company this is `idp companies members invite --vouch`: you answer for
+    the address, whatever its domain.
+    """
+    from idp.cli.inviting import invite_person
+
+    if role is not None and company is None:
+        raise OperatorError("A role is one in a company: --company.")
+    invite_person(email, name=name, language=language, company=company, role=role or "member", vouched=True)
+
+
+@people_command.command()
+@click.argument("email")
+def resend(email: str) -> None:
+    """Mail EMAIL's person the invitation once more. The link of the mail before is over."""
+    from idp.cli.inviting import resend_invitation
+
+    resend_invitation(email, company=None)
 
 
 @people_command.command()
@@ -267,25 +299,27 @@ def seat(email: str, client_id: str, role: Role | None, remove: bool) -> None:
 
 
 @people_command.command(name="list")
+@INACTIVE_AFTER
 @AS_JSON
-def list_people(as_json: bool) -> None:
-    """List all accounts."""
+def list_people(inactive_after: int, as_json: bool) -> None:
+    """List all accounts with what has become of them: invite sent (how many times), active, inactive, suspended, closed."""
     from sqlalchemy import select
 
+    from idp.accounts.invitations import standings
     from idp.models import Account, Email
 
-    everybody = (
-        select(Email.address, Account.state, Account.id).join(Account).where(Email.primary).order_by(Email.canonical)
-    )
+    everybody = select(Email.address, Account.id).join(Account).where(Email.primary).order_by(Email.canonical)
     with _database() as (_, database), database.reading() as db:
+        known = standings(db, now=time.time(), inactive_after=inactive_after)
         rows = [
-            {"email": address, "state": state, "id": account_id} for address, state, account_id in db.execute(everybody)
+            {"email": address, "id": account_id} | asdict(known[account_id])
+            for address, account_id in db.execute(everybody)
         ]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        click.echo(f"{row['state']:10} {row['email']}")
+        click.echo(f"{said(row['state'], row['sent']):21} {row['email']}")
     if not rows:
         click.echo("Nobody yet: idp people add EMAIL")
 

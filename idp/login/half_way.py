@@ -54,6 +54,11 @@ class Half:
     mark: str = ""
     mailbox: bool = False
 
+    @property
+    def vouched(self) -> bool:
+        """Whether a company has signed them in, and answers for it: not for an account that was proved by its password just now."""
+        return self.arrival is not None and (self.proved is None or self.proved.by != "password")
+
     def written(self) -> str:
         """As a text for Redis."""
         return json.dumps(

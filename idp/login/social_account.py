@@ -12,9 +12,8 @@ from typing import assert_never
 
 from sqlalchemy.orm import Session as Transaction
 
-from idp import audit
 from idp.accounts.identity import read_address
-from idp.accounts.lifecycle import create_account, wipe_unproven
+from idp.accounts.lifecycle import accept_terms, create_account, wipe_unproven
 from idp.accounts.linking import (
     Decision,
     Found,
@@ -175,15 +174,6 @@ def _create(db: Transaction, who: Newcomer, accepted: Accepted, linking: Linking
         now=linking.now,
         random=linking.random,
     )
-    if accepted.version:
-        account.terms_version, account.terms_accepted_at = accepted.version, int(linking.now)
-        audit.record(
-            db,
-            audit.Event.person_terms_accepted,
-            now=linking.now,
-            actor=f"person:{account.id}",
-            account_id=account.id,
-            version=accepted.version,
-        )
+    accept_terms(db, account, accepted.version, now=linking.now)
     link(db, account.id, who.identity, proof=_proof(who, who.known_by), now=linking.now)
     return account.id

@@ -81,6 +81,7 @@ def still_asked(waiting: Waiting, held: Held) -> Gate:
             half.identity,
             held,
             wanted=prefers_two(pending.acr_values),
+            vouched=half.vouched,
             mailbox=half.mailbox,
             ask_new_browsers=parts().config.new_device_code,
         )
