@@ -20,14 +20,14 @@ WORDS = {
         "about": "Others could guess this password",
         "show": "Show New password",
         "done": "You have a new password.",
-        "mail": "Your account has a new password.",
+        "mail": "Your account has a new password and",
     },
     "fr": {
         "weak": "Ce mot de passe est facile à deviner.",
         "about": "On pourrait deviner ce mot de passe",
         "show": "Afficher Nouveau mot de passe",
         "done": "Votre nouveau mot de passe est enregistré.",
-        "mail": "Votre compte a un nouveau mot de passe.",
+        "mail": "Votre compte a un nouveau mot de passe et",
     },
 }
 
