@@ -108,7 +108,7 @@ _CHAPTERS = {
     "Sign-outs": ("saml_logout_",),
     "Your metadata and certificates": ("saml_metadata_", "connection_"),
     "Proving a domain": ("domain_",),
-    "Members and policies": ("company_",),
+    "Members and policies": ("company_", "invite_", "second_"),
 }
 # What the receipt of a failed sign-in shows, as an example.
 _EXAMPLES = {
