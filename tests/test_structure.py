@@ -79,7 +79,7 @@ MAKERS = {
         "idp.doors.company_identity",
         "idp.doors.oauth",
         "idp.doors.passkey",
-        "idp.doors.password",
+        "idp.login.password_check",
         "idp.login.arrival",
         "idp.cli.doctor_command",  # plays somebody whom a social provider sends, where all people are its own
     ),

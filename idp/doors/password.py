@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from idp.accounts.identity import Identity, canonical_email
+from idp.accounts.identity import canonical_email
 from idp.accounts.remembered import remembered
 from idp.login.finish import finish
 from idp.login.half_way import RightPassword
 from idp.login.journey import find_pending, show, with_passkeys
-from idp.login.password_check import try_password
+from idp.login.password_check import identity_by_password, try_password
 from idp.login.pending import Pending
 from idp.parts import parts
 
@@ -41,27 +41,13 @@ def take_password() -> Response:
     answer = try_password(email, request.form.get("password", ""), pending.receipt, signs_in=True)
     match answer:
         case RightPassword(account_id):
-            return finish(pending, _identity(account_id, email), kept=kept, password=answer)
+            return finish(pending, identity_by_password(account_id, email), kept=kept, password=answer)
         case int(wait):
             response = _page(pending, username, keep=kept, wait=wait, status=429)
             response.headers["Retry-After"] = str(wait)
             return response
         case None:
             return _page(pending, username, keep=kept, problem="login.password_wrong", status=400)
-
-
-def _identity(account_id: str, email: str) -> Identity:
-    here = parts()
-    return Identity(
-        door="password",
-        issuer=here.config.issuer,
-        subject=account_id,
-        email=email,
-        email_verified=False,
-        name=None,
-        methods=("pwd",),
-        at=int(here.clock()),
-    )
 
 
 def _page(

@@ -15,7 +15,6 @@ from flask import Blueprint, Response, g, request
 from sqlalchemy.exc import IntegrityError
 
 from idp import cookies
-from idp.accounts.identity import Identity
 from idp.accounts.invitations import PATH, Invited, find_invited, set_first_password, take_invitation
 from idp.accounts.lifecycle import apply_revocations
 from idp.accounts.mailed_links import SECRET
@@ -28,6 +27,7 @@ from idp.login.arrival import Newcomer, read_newcomer
 from idp.login.finish import ask_again, go_in, linking, show_closed
 from idp.login.half_way import Half
 from idp.login.journey import find_pending, park, provider_name, show, social_doors
+from idp.login.password_check import identity_by_password
 from idp.login.pending import Pending
 from idp.login.social_account import link_newcomer
 from idp.parts import parts
@@ -130,18 +130,9 @@ def _with_password(invited: Invited) -> Response:
     if taken is None or not taken.by_password:
         raise PageError("invite_over")
     _note_accepted(taken, "password")
-    identity = Identity(
-        door="password",
-        issuer=here.config.issuer,
-        subject=taken.account_id,
-        email=taken.canonical,
-        email_verified=False,
-        name=None,
-        methods=("pwd",),
-        at=int(here.clock()),
-    )
-    request_ = "/me/passkeys" if request.form.get("passkey") == "yes" else ""
-    pending = find_pending(park("me", email=taken.address, request=request_))
+    identity = identity_by_password(taken.account_id, taken.canonical)
+    then = "/me/passkeys" if request.form.get("passkey") == "yes" else ""
+    pending = find_pending(park("me", email=taken.address, request=then))
     # They have just read a mail of ours: that is as much as a mailed code could prove.
     half = Half(identity, kept=False, account_id=taken.account_id, mark=mark_of(hashed), mailbox=True)
     return _without_secret(go_in(pending, half))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from idp import cookies, throttle
 from idp.accounts import devices
+from idp.accounts.identity import Identity
 from idp.accounts.passwords import check_password, find_credentials, mark_of, store_rehash
 from idp.attempts import Step
 from idp.enforcement import OwnDoor, own_door, queue_right_door
@@ -68,3 +69,18 @@ def try_password(email: str, password: str, receipt: str, *, signs_in: bool) -> 
         if stored != checked.rehashed and not here.hasher.verify(stored, password).ok:  # changed since it was looked at
             return None
     return RightPassword(checked.account_id, mark_of(stored)) if checked.account_id is not None else None
+
+
+def identity_by_password(account_id: str, email: str) -> Identity:
+    """Who has just proved an account by its password, or has just chosen it. ``email`` is canonical."""
+    here = parts()
+    return Identity(
+        door="password",
+        issuer=here.config.issuer,
+        subject=account_id,
+        email=email,
+        email_verified=False,
+        name=None,
+        methods=("pwd",),
+        at=int(here.clock()),
+    )

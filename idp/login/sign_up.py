@@ -12,7 +12,7 @@ from flask import Blueprint, Response, g, request
 
 from idp import cookies, throttle
 from idp.accounts.forgotten import Asked, Means
-from idp.accounts.identity import Identity, read_address
+from idp.accounts.identity import read_address
 from idp.accounts.lifecycle import AddressTaken
 from idp.accounts.mailed_links import SECRET
 from idp.accounts.password_rules import Weak, judge, shortest_for
@@ -22,9 +22,9 @@ from idp.attempts import Step
 from idp.login.asked_mails import note_asked
 from idp.login.finish import finish, show_closed
 from idp.login.journey import find_pending, needs_organizer, park, resume, show
+from idp.login.password_check import identity_by_password
 from idp.login.pending import Pending
 from idp.login.social_account import Closed, closed_to
-from idp.models import Account
 from idp.parts import parts
 from idp.redirects import go
 from idp.rendering import choose_language, render_page
@@ -128,7 +128,7 @@ def take_password() -> Response:
     try:
         with here.database.transaction() as db:
             made = make_account(db, _secret(), chosen, now=here.clock(), random=here.random)
-            identity = _identity(made[0], verified) if made is not None else None
+            identity = identity_by_password(made[0].id, verified.address.canonical) if made is not None else None
     except AddressTaken:
         identity = None
     if identity is None:
@@ -141,20 +141,6 @@ def take_password() -> Response:
 
 def _secret() -> str:
     return cookies.find(cookies.MAILED_LINK) or ""
-
-
-def _identity(account: Account, verified: Verified) -> Identity:
-    here = parts()
-    return Identity(
-        door="password",
-        issuer=here.config.issuer,
-        subject=account.id,
-        email=verified.address.canonical,
-        email_verified=True,
-        name=None,
-        methods=("pwd",),
-        at=int(here.clock()),
-    )
 
 
 def _closed(pending: Pending, closed: Closed, address: str) -> Response:
