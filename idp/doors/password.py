@@ -14,7 +14,6 @@ from idp.login.half_way import RightPassword
 from idp.login.journey import find_pending, show, with_passkeys
 from idp.login.password_check import identity_by_password, try_password
 from idp.login.pending import Pending
-from idp.parts import parts
 
 bp = Blueprint("password", __name__)
 
