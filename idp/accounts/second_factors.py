@@ -110,9 +110,7 @@ def decide_second(
             return more
 
 
-def _asked(
-    identity: Identity, held: Held, wanted: bool, vouched: bool, mailbox: bool, ask_new_browsers: bool
-) -> Gate:
+def _asked(identity: Identity, held: Held, wanted: bool, vouched: bool, mailbox: bool, ask_new_browsers: bool) -> Gate:
     if identity.acr == TWO_FACTORS:
         return Ready(identity.methods, identity.acr)
     chosen = (held.totp or held.demanded) and not held.remembered and not vouched

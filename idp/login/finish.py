@@ -339,7 +339,7 @@ def _gate(
         half.identity,
         held,
         wanted=prefers_two(pending.acr_values),
-            vouched=half.vouched,
+        vouched=half.vouched,
         shown=shown,
         mailbox=half.mailbox,
         ask_new_browsers=here.config.new_device_code,
