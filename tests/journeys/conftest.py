@@ -170,6 +170,14 @@ class Social:
         canaries.register(found[-1].partition("t=")[2], "link in a mail")
         return found[-1]
 
+    def has_mail(self, recipient: str) -> None:
+        """Wait until somebody has been sent a mail, whatever is in it."""
+        wait_until(
+            lambda: any(mail.recipient == recipient for mail in self.mails.received),
+            f"a mail to {recipient}",
+            patience=60,
+        )
+
     def sub(self) -> str:
         """Of who has come to the product last."""
         return str(self.webinar.seen[-1]["claims"]["sub"])
@@ -204,6 +212,7 @@ def social_world(tmp_path_factory: pytest.TempPathFactory, made_once: Path) -> I
         )
         settings = {
             "IDP_PROVIDERS": str(folder / "providers.yaml"),
+            "IDP_TRUSTED_PROXIES": "127.0.0.1/32",  # for those who ask for more mails than one network may
             "IDP_SMTP": f"localhost:{mails.port}",
             "IDP_SMTP_STARTTLS": "false",
             "IDP_TERMS_URL": "https://terms.example/",
