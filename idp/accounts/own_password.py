@@ -33,6 +33,12 @@ bp = Blueprint("own_password", __name__)
 PATH = "/me/password"
 
 
+@bp.get("/.well-known/change-password")
+def lead_here() -> Response:
+    """Where password managers send people (W3C, A Well-Known URL for Changing Passwords)."""
+    return go(PATH)
+
+
 @bp.get(PATH)
 def ask_new_password() -> Response:
     """Ask for the new password, or say which company signs the person in instead."""

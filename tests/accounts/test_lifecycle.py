@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from idp import audit
 from idp.accounts.consents import remember_consent
@@ -396,3 +396,26 @@ def test_tk_19_a_suspension_in_the_middle_of_a_sign_in_ends_that_session_too(bot
     operator.join()
     apply(both)
     assert find_session(both.store, cookie, both.clock()) is None
+
+
+def test_one_session_may_go_on_while_all_else_ends(parts: Parts, carol: str) -> None:
+    kept, cookie = open_for(parts, carol)
+    other, stolen = open_for(parts, carol, agent="Safari · iOS")
+    offline = give(parts, kept, offline=True)
+    told = give(parts, other)
+    _, bobs = open_for(parts, add_carol(parts, "bob@example.org"))
+    event = audit.Event.person_password_set
+    with parts.database.transaction() as db:
+        end_everything(db, carol, event=event, actor=f"person:{carol}", now=parts.clock(), keep=kept.id)
+    for _ in range(2):  # what was interrupted is done again, and changes nothing more
+        apply_revocations(parts.database, parts.store, parts.clients, parts.clock())
+        assert find_session(parts.store, cookie, parts.clock()) is not None
+        assert find_session(parts.store, stolen, parts.clock()) is None
+        with parts.database.transaction() as db:
+            db.execute(update(Revocation).values(done_at=None))
+    assert not access_is_alive(parts, offline)
+    assert not refresh_is_alive(parts, offline)
+    assert not access_is_alive(parts, told)
+    assert find_session(parts.store, bobs, parts.clock()) is not None
+    with parts.database.reading() as db:
+        assert db.scalars(select(LogoutNotice.sid)).all() == [other.sid("C1")]

@@ -176,6 +176,14 @@ def test_pw_18_nothing_hinders_a_password_manager_that_makes_one(walker: Walker,
     assert '<input type="email" value="carol@example.org" autocomplete="username" hidden' in page.get_data(as_text=True)
 
 
+def test_pw_18_a_password_manager_finds_the_page(walker: Walker) -> None:
+    answer = walker.get("/.well-known/change-password")
+    assert (answer.status_code, answer.location) == (303, "/me/password")
+    # Without this they would not believe the answer above.
+    missing = walker.get("/.well-known/resource-that-should-not-exist-whose-status-code-should-not-be-200")
+    assert missing.status_code == 404
+
+
 def test_pw_05_a_megabyte_is_refused(walker: Walker, parts: Parts, carol: str) -> None:
     page = signed_in(walker)
     assert walker.submit(page, "/me/password", password="x" * 1_000_000).status_code == 413
