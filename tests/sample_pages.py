@@ -82,6 +82,19 @@ def _set_up(x: Text, **more: Any) -> dict[str, Any]:
     return values | {"wait": None, "receipt": None} | more
 
 
+def _factors(x: Text, **more: Any) -> dict[str, Any]:
+    browsers = [
+        {"mark": x("b1"), "agent": x("Firefox · Linux"), "last_seen": NOW - 90},
+        {"mark": x("b2"), "agent": x("Safari · iOS"), "last_seen": NOW - 86400 * 3},
+    ]
+    values = {"since": NOW - 86400 * 20, "passkeys": 2, "codes": 7, "browsers": browsers, "employer": x("Acme")}
+    return values | {"demanded_in": 0, "notice": None} | more
+
+
+def _own_app(x: Text, **more: Any) -> dict[str, Any]:
+    return {"offered": _offered(x), "reason": None, "wait": None, "receipt": None} | more
+
+
 def _mailed_code(x: Text, **more: Any) -> dict[str, Any]:
     values = {"p": x("p1"), "client": _client(x), "email": x("c•••l@example.org"), "sent": False, "reason": None}
     return values | {"wait": None, "receipt": None} | more
@@ -216,15 +229,19 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     "own-passkeys-employer": ("accounts/own_passkeys.html", lambda x: _own_passkeys(x, 1, employer=x("Acme"))),
     "remove-passkey": (
         "accounts/remove_passkey.html",
-        lambda x: {"name": x("Pixel 9"), "mark": x("m1"), "last": False, "here": False},
+        lambda x: {"name": x("Pixel 9"), "mark": x("m1"), "stays": "", "here": False},
     ),
     "remove-passkey-here": (
         "accounts/remove_passkey.html",
-        lambda x: {"name": x("Pixel 9"), "mark": x("m1"), "last": False, "here": True},
+        lambda x: {"name": x("Pixel 9"), "mark": x("m1"), "stays": "", "here": True},
     ),
     "remove-passkey-last": (
         "accounts/remove_passkey.html",
-        lambda x: {"name": x("Pixel 9"), "mark": x("m1"), "last": True, "here": True},
+        lambda x: {"name": x("Pixel 9"), "mark": x("m1"), "stays": "way", "here": True},
+    ),
+    "remove-passkey-demanded": (
+        "accounts/remove_passkey.html",
+        lambda x: {"name": x("Pixel 9"), "mark": x("m1"), "stays": "factor", "here": True},
     ),
     "disowned-added": (
         "accounts/disowned_factor.html",
@@ -270,6 +287,24 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     "second-wait": ("login/second_step.html", lambda x: _second(x, wait=75, receipt=x(RECEIPT), client=None)),
     "second-passkey": ("login/second_step.html", lambda x: _second(x, totp=False, codes=False, signed_in=True)),
     "second-codes": ("login/second_step.html", lambda x: _second(x, totp=False)),
+    "factors": ("accounts/own_factors.html", _factors),
+    "factors-none": (
+        "accounts/own_factors.html",
+        lambda x: _factors(x, since=None, passkeys=0, browsers=[], demanded_in=86400 * 20, notice="removed"),
+    ),
+    "factors-free": ("accounts/own_factors.html", lambda x: _factors(x, demanded_in=None, notice="forgotten")),
+    "own-app": ("accounts/own_app.html", lambda x: _own_app(x)),
+    "own-app-problem": (
+        "accounts/own_app.html",
+        lambda x: _own_app(x, reason="second_code_wrong", receipt=x(RECEIPT)),
+    ),
+    "remove-app": ("accounts/remove_app.html", lambda x: _own_app(x, last=True)),
+    "remove-app-other": ("accounts/remove_app.html", lambda x: _own_app(x, last=False)),
+    "remove-app-demanded": (
+        "accounts/remove_app.html",
+        lambda x: _own_app(x, last=True, reason="second_demanded", receipt=x(RECEIPT)),
+    ),
+    "own-codes": ("accounts/own_codes.html", lambda x: {"codes": _codes(x)}),
     "second-setup": ("login/second_setup.html", lambda x: _set_up(x)),
     "second-setup-problem": (
         "login/second_setup.html",

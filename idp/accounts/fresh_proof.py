@@ -6,6 +6,9 @@ from flask import Response
 from sqlalchemy import and_, exists, or_, select
 from sqlalchemy.orm import Session as Transaction
 
+from idp.accounts.identity import TWO_FACTORS
+from idp.accounts.identity import TWO_FACTORS
+from idp.accounts.second_factors import look_at_factors
 from idp.accounts.sessions import Session
 from idp.accounts.visitor import visitor
 from idp.models import Revocation
@@ -15,15 +18,31 @@ from idp.redirects import go
 FRESH = 15 * 60  # seconds for which a sign-in counts as proof
 
 
-def prove_anew(session: Session, path: str) -> Response | None:
+def prove_anew(session: Session, path: str, *, second: bool = False) -> Response | None:
     """None when the sign-in is recent enough; else the way to sign in once more, which comes back to ``path`` (``/me…``).
+
+    ``second``: it must also have been with a second factor, whatever is remembered of this browser.
 
     A form that was filled in meanwhile is shown again empty: whatever was typed into it by somebody who cannot prove who they
     are is worth nothing.
     """
-    if parts().clock() - session.proved_at <= FRESH:
+    if parts().clock() - session.proved_at <= FRESH and (not second or session.acr == TWO_FACTORS):
         return None
-    return go("/login", again=path)
+    return go("/login", again=path, second="yes") if second else go("/login", again=path)
+
+
+def prove_twice(session: Session, path: str) -> Response | None:
+    """The same before an act that weakens or adds factors: whoever must have two, by choice or by their company, shows two for it.
+
+    A browser that is not asked for the second one (``Device.remembered_until``) is asked here.
+    """
+    anew = prove_anew(session, path)
+    if anew is not None or session.acr == TWO_FACTORS:
+        return anew
+    here = parts()
+    with here.database.reading() as db:
+        held = look_at_factors(db, session.account_id, device=None, now=here.clock())
+    return go("/login", again=path, second="yes") if held.any and (held.totp or held.demanded) else None
 
 
 def still_lives(db: Transaction, session: Session) -> bool:

@@ -19,9 +19,10 @@ from idp.accounts.fresh_proof import prove_anew, still_lives
 from idp.accounts.identity import passkey_mark, passkey_way
 from idp.accounts.lifecycle import apply_revocations
 from idp.accounts.passkeys import NotBelieved, passkeys_of, read_name
+from idp.accounts.second_factors import look_at_factors
 from idp.accounts.sessions import Session
 from idp.accounts.visitor import visitor
-from idp.accounts.ways import LastWay, is_last, remove_passkey
+from idp.accounts.ways import is_last, remove_passkey
 from idp.attempts import Step
 from idp.enforcement import own_door
 from idp.errors import Unavailable
@@ -98,19 +99,16 @@ def ask_to_remove() -> Response:
     session = visitor()
     if session is None:
         return go("/login")
-    anew = prove_anew(session, PATH)
-    if anew is not None:
-        return anew
-    return _ask(session, request.args.get("passkey", ""))
+    return _prove_to_remove(session) or _ask(session, request.args.get("passkey", ""))
 
 
 @bp.post(REMOVE)
 def remove() -> Response:
-    """Take a passkey away, unless nothing else opens the account: whoever came by it is signed out."""
+    """Take a passkey away, unless nothing else opens the account, or proves what must be: whoever came by it is signed out."""
     session = visitor()
     if session is None:
         return go("/login")
-    anew = prove_anew(session, PATH)
+    anew = _prove_to_remove(session)
     if anew is not None:
         return anew
     here, who, mark = parts(), session.account_id, request.form.get("passkey", "")
@@ -120,10 +118,11 @@ def remove() -> Response:
         passkey = _find(db, session, mark)
         if passkey is None or not still_lives(db, session):  # pressed twice, or thrown out meanwhile
             return go(PATH)
-        outcome = remove_passkey(db, passkey, here.providers, now=now)
-        if not isinstance(outcome, LastWay):
+        stays = _why_it_stays(db, passkey)
+        if not stays:
+            remove_passkey(db, passkey, now=now)
             _tell(db, account, passkey, added=False)
-    if isinstance(outcome, LastWay):
+    if stays:
         return _ask(session, mark)
     # Without Redis no session works; the worker brings it what changed when it is back.
     with suppress(Unavailable):
@@ -131,6 +130,24 @@ def remove() -> Response:
     g.receipt = here.attempts.start()
     here.attempts.step(g.receipt, Step.factor_removed, door="passkey", account_id=who, detail="passkey")
     return go(PATH, notice="removed")
+
+
+def _prove_to_remove(session: Session) -> Response | None:
+    """Where a second factor guards the account, a passkey is taken away only by whoever has shown one."""
+    here = parts()
+    with here.database.reading() as db:
+        held = look_at_factors(db, session.account_id, device=None, now=here.clock())
+    return prove_anew(session, PATH, second=held.totp or held.demanded)
+
+
+def _why_it_stays(db: Transaction, passkey: Passkey) -> str:
+    """``way``: nothing else opens the account; ``factor``: a company demands a second factor, and there is no other; "": it may go."""
+    here = parts()
+    if is_last(db, passkey, here.providers):
+        return "way"
+    held = look_at_factors(db, passkey.account_id, device=None, now=here.clock())
+    alone = not held.totp and len(passkeys_of(db, passkey.account_id)) == 1
+    return "factor" if held.demanded and alone else ""
 
 
 def _add(session: Session) -> Passkey | NotBelieved:
@@ -211,13 +228,13 @@ def _ask(session: Session, mark: str) -> Response:
         passkey = _find(db, session, mark)
         if passkey is None:
             return go(PATH)
-        last = is_last(db, passkey, parts().providers)
+        stays = _why_it_stays(db, passkey)
         return render_page(
             "accounts/remove_passkey.html",
-            403 if last else 200,
+            403 if stays else 200,
             language=session.locale,
             name=passkey.name,
             mark=mark,
-            last=last,
+            stays=stays,
             here=session.door == passkey_way(passkey.credential_id),
         )

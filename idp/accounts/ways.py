@@ -124,15 +124,12 @@ def is_last(db: Transaction, passkey: Passkey, providers: Collection[str]) -> bo
     return opening == ["passkey"]
 
 
-def remove_passkey(db: Transaction, passkey: Passkey, providers: Collection[str], *, now: float) -> LastWay | Unlinked:
-    """Take a passkey away, unless nothing else opens the account, whose row the caller holds."""
-    if is_last(db, passkey, providers):
-        return LastWay()
+def remove_passkey(db: Transaction, passkey: Passkey, *, now: float) -> None:
+    """Take a passkey away; its sessions end. The caller holds the account's row, and has asked ``is_last``."""
     way = passkey_way(passkey.credential_id)
     db.delete(passkey)
     db.flush()
     db.add(Revocation(kind="door", account_id=passkey.account_id, client_id=way, created_at=int(now)))
-    return Unlinked("passkey")
 
 
 def find_undoable(db: Transaction, mailed: MailedLink) -> Link | None:

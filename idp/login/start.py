@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, g, request
 
-from idp.accounts.identity import canonical_email
+from idp.accounts.identity import TWO_FACTORS, canonical_email
 from idp.accounts.remembered import remembered
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
@@ -86,8 +86,10 @@ def _ask_anew(path: str) -> Response:
     if not OWN_PAGE.fullmatch(path):
         raise PageError("request_unreadable", parameter="again")
     session = visitor()
+    email = session.email if session else remembered()
+    wanted = (TWO_FACTORS,) if request.args.get("second") == "yes" else ()
     g.receipt = parts().attempts.start()
-    return go("/login", p=park("me", request=path, email=session.email if session else remembered(), fresh=True))
+    return go("/login", p=park("me", request=path, email=email, fresh=True, acr_values=wanted))
 
 
 def _silent_provider(pending: Pending) -> str:

@@ -10,13 +10,15 @@ from sqlalchemy import delete
 
 from idp.accounts.passkeys import Passkeys
 from idp.cookies import LAST_DOOR, cookie_name
-from idp.models import Account, Password
+from idp.models import Account, Password, Revocation
 from idp.parts import Parts
 from tests.conftest import Clock
+from tests.factors import add_app
 from tests.fakes.authenticator import Authenticator, unb64
 from tests.journey import Walker, add_carol, claims_of
 from tests.newcomers import is_signed_in, text
 from tests.passkey_walker import add, options_in, passkeys, reason_of, sign_in, signed_in_with
+from tests.saml_parties import Customer, belong, decide_for
 
 
 @pytest.fixture
@@ -177,3 +179,45 @@ def test_adding_and_removing_ask_for_a_fresh_proof(
     assert [one.name for one in passkeys(parts)] != ["Mallory's"] and len(passkeys(parts)) == 1
     back = sign_in(walker, device, walker.get("/login?again=/me/passkeys"))
     assert back.location == "/me/passkeys"
+
+
+def test_where_an_app_guards_the_account_a_passkey_is_removed_with_a_second_factor_only(
+    walker: Walker, parts: Parts, clock: Clock, device: Authenticator
+) -> None:
+    carol = add_carol(parts)
+    signed_in_with(walker, device)
+    href = removal(walker)
+    app = add_app(parts, carol)  # meanwhile: this session knows only the password
+    assert walker.get(href).location == "/login?again=%2Fme%2Fpasskeys&second=yes"
+    second = walker.sign_in(walker.get("/login?again=/me/passkeys&second=yes"))
+    assert 'id="second-page"' in text(second)
+    clock.advance(30)
+    assert walker.submit(second, "/login/second", code=app.code()).location == "/me/passkeys"
+    question = walker.get(href)
+    assert 'id="remove-passkey"' in text(question)
+    assert walker.submit(question, "/me/passkeys/remove").location == "/me/passkeys?notice=removed"
+    assert passkeys(parts) == []
+
+
+def test_the_last_factor_stays_while_a_company_demands_one(
+    walker: Walker, parts: Parts, acme: Customer, device: Authenticator
+) -> None:
+    carol = add_carol(parts)
+    signed_in_with(walker, device)
+    belong(parts.database, acme, carol, now=parts.clock())
+    decide_for(parts.database, acme, second_factor_from=int(parts.clock()))
+    sign_in(walker, device, walker.get("/login?again=/me/passkeys"))
+    question = walker.get(removal(walker))
+    assert question.status_code == 403 and 'id="remove-passkey"' not in text(question)
+    add(walker, Authenticator(), "Another")
+    assert walker.get(removal(walker)).status_code == 200
+
+
+def test_whoever_is_thrown_out_meanwhile_leaves_no_passkey(walker: Walker, parts: Parts, device: Authenticator) -> None:
+    carol = add_carol(parts)
+    walker.sign_in(walker.get("/me"))
+    page = walker.get("/me/passkeys")
+    with parts.database.transaction() as db:  # written, and not yet brought to Redis
+        db.add(Revocation(kind="account", account_id=carol, created_at=int(parts.clock())))
+    refused = walker.submit(page, "/me/passkeys", answer=device.make(options_in(page)))
+    assert reason_of(refused, parts)[0] == "session_expired" and passkeys(parts) == []
