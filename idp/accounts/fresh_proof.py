@@ -7,7 +7,6 @@ from sqlalchemy import and_, exists, or_, select
 from sqlalchemy.orm import Session as Transaction
 
 from idp.accounts.identity import TWO_FACTORS
-from idp.accounts.identity import TWO_FACTORS
 from idp.accounts.second_factors import look_at_factors
 from idp.accounts.sessions import Session
 from idp.accounts.visitor import visitor
@@ -32,17 +31,11 @@ def prove_anew(session: Session, path: str, *, second: bool = False) -> Response
 
 
 def prove_twice(session: Session, path: str) -> Response | None:
-    """The same before an act that weakens or adds factors: whoever must have two, by choice or by their company, shows two for it.
-
-    A browser that is not asked for the second one (``Device.remembered_until``) is asked here.
-    """
-    anew = prove_anew(session, path)
-    if anew is not None or session.acr == TWO_FACTORS:
-        return anew
+    """The same before an act that adds or takes away factors: where a second one guards the account, it must have been shown."""
     here = parts()
     with here.database.reading() as db:
         held = look_at_factors(db, session.account_id, device=None, now=here.clock())
-    return go("/login", again=path, second="yes") if held.any and (held.totp or held.demanded) else None
+    return prove_anew(session, path, second=held.any and (held.totp or held.demanded))
 
 
 def still_lives(db: Transaction, session: Session) -> bool:

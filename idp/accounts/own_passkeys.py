@@ -1,6 +1,6 @@
 """``/me/passkeys``: a person adds passkeys, names them and takes them away.
 
-Whoever has not lately signed in does so first. Making one needs script; all else does not.
+Whoever has not lately signed in does so first, with a second factor where one guards the account. Making one needs script; all else does not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from werkzeug.exceptions import TooManyRequests
 from idp import throttle
 from idp.accounts.changed_factor import Change, tell_changed_factor
 from idp.accounts.devices import describe_agent
-from idp.accounts.fresh_proof import prove_anew, still_lives
+from idp.accounts.fresh_proof import prove_twice, still_lives
 from idp.accounts.identity import passkey_mark, passkey_way
 from idp.accounts.lifecycle import apply_revocations
 from idp.accounts.passkeys import NotBelieved, passkeys_of, read_name
@@ -45,7 +45,7 @@ def show_passkeys() -> Response:
     session = visitor()
     if session is None:
         return go("/login")
-    return prove_anew(session, PATH) or _page(session)
+    return prove_twice(session, PATH) or _page(session)
 
 
 @bp.post(PATH)
@@ -54,7 +54,7 @@ def add_passkey() -> Response:
     session = visitor()
     if session is None:
         return go("/login")
-    anew = prove_anew(session, PATH)
+    anew = prove_twice(session, PATH)
     if anew is not None:
         return anew
     here, who = parts(), session.account_id
@@ -81,7 +81,7 @@ def name_passkey() -> Response:
     session = visitor()
     if session is None:
         return go("/login")
-    anew = prove_anew(session, PATH)
+    anew = prove_twice(session, PATH)
     if anew is not None:
         return anew
     name = read_name(request.form.get("name", ""))
@@ -99,7 +99,7 @@ def ask_to_remove() -> Response:
     session = visitor()
     if session is None:
         return go("/login")
-    return _prove_to_remove(session) or _ask(session, request.args.get("passkey", ""))
+    return prove_twice(session, PATH) or _ask(session, request.args.get("passkey", ""))
 
 
 @bp.post(REMOVE)
@@ -108,7 +108,7 @@ def remove() -> Response:
     session = visitor()
     if session is None:
         return go("/login")
-    anew = _prove_to_remove(session)
+    anew = prove_twice(session, PATH)
     if anew is not None:
         return anew
     here, who, mark = parts(), session.account_id, request.form.get("passkey", "")
@@ -130,14 +130,6 @@ def remove() -> Response:
     g.receipt = here.attempts.start()
     here.attempts.step(g.receipt, Step.factor_removed, door="passkey", account_id=who, detail="passkey")
     return go(PATH, notice="removed")
-
-
-def _prove_to_remove(session: Session) -> Response | None:
-    """Where a second factor guards the account, a passkey is taken away only by whoever has shown one."""
-    here = parts()
-    with here.database.reading() as db:
-        held = look_at_factors(db, session.account_id, device=None, now=here.clock())
-    return prove_anew(session, PATH, second=held.totp or held.demanded)
 
 
 def _why_it_stays(db: Transaction, passkey: Passkey) -> str:
