@@ -9,7 +9,7 @@ from flask import Flask, Response, abort, g, redirect, request
 from werkzeug.exceptions import HTTPException
 
 from idp import health, language_switch, security_headers
-from idp.accounts import disowned_factor, linked_ways, own_passkeys, own_password, profile, recovery
+from idp.accounts import disowned_factor, linked_ways, own_factors, own_passkeys, own_password, profile, recovery
 from idp.admin import company_try
 from idp.attempts import Step
 from idp.doors import company, company_logout, passkey, password, social
@@ -65,6 +65,7 @@ PAGES = (
         linked_ways,
         disowned_factor,
         own_passkeys,
+        own_factors,
         own_password,
         recovery,
     ),

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import CompoundSelect, exists, func, select
+from sqlalchemy import CompoundSelect, exists, func, select, update
 from sqlalchemy.orm import Session as Transaction
 
 from idp.accounts.identity import ONE_FACTOR, TWO_FACTORS, Identity
 from idp.accounts.passwords import mark_of
+from idp.accounts.recovery_codes import remove_codes
 from idp.accounts.totp import NewTotp
 from idp.companies import BINDING
 from idp.models import Company, CompanyDomain, Device, Email, Member, Passkey, Password, RecoveryCode, Totp
@@ -28,7 +29,7 @@ class Held:
     """What an account has, and who demands what, as far as the decision needs it.
 
     :ivar codes: recovery codes that can still be used.
-    :ivar demanded: a company of the person demands a second factor by now.
+    :ivar demanded_from: a company of the person demands a second factor from then on (seconds since 1970); ``demanded``: by now.
     :ivar remembered: this browser has shown one lately, and is not to be asked again.
     :ivar known: the person has signed in at this browser before; ``elsewhere``: at some browser.
     :ivar mark: changes with the password. It says nothing about it.
@@ -37,6 +38,7 @@ class Held:
     totp: bool = False
     passkey: bool = False
     codes: int = 0
+    demanded_from: int | None = None
     demanded: bool = False
     remembered: bool = False
     known: bool = True
@@ -160,12 +162,28 @@ def look_at_factors(db: Transaction, account_id: str, *, device: str | None, now
         totp=row.totp,
         passkey=row.passkey,
         codes=row.codes,
+        demanded_from=row.demanded_from,
         demanded=row.demanded_from is not None and row.demanded_from <= now,
         remembered=row.remembered_until is not None and row.remembered_until > now,
         known=row.known,
         elsewhere=row.elsewhere,
         mark=mark_of(row.password),
     )
+
+
+def forget_browsers(db: Transaction, account_id: str, secret_hash: str | None = None) -> None:
+    """Ask for the second factor again at every browser, or at one (``Device.secret_hash``)."""
+    browsers = update(Device).where(Device.account_id == account_id, Device.remembered_until.is_not(None))
+    if secret_hash is not None:
+        browsers = browsers.where(Device.secret_hash == secret_hash)
+    db.execute(browsers.values(remembered_until=None))
+
+
+def settle_without(db: Transaction, account_id: str) -> None:
+    """After a factor was taken away: with the last one go what stands in for it, and what rests on it."""
+    if not look_at_factors(db, account_id, device=None, now=0).any:
+        remove_codes(db, account_id)
+        forget_browsers(db, account_id)
 
 
 def _companies_of(account_id: str) -> CompoundSelect[str | None]:

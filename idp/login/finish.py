@@ -18,6 +18,7 @@ from idp import audit, cookies
 from idp.accounts import devices
 from idp.accounts.changed_factor import Change, tell_changed_factor
 from idp.accounts.consents import consents_of
+from idp.accounts.fresh_proof import still_lives
 from idp.accounts.identity import Identity
 from idp.accounts.lifecycle import AddressTaken, snapshot
 from idp.accounts.linking import (
@@ -53,7 +54,7 @@ from idp.accounts.sessions import (
     queue_logout_notices,
 )
 from idp.accounts.totp import NewTotp
-from idp.accounts.visitor import lives, visitor
+from idp.accounts.visitor import visitor
 from idp.attempts import Step
 from idp.company_policy import policy_of_company
 from idp.enforcement import note_break_glass, own_door
@@ -178,7 +179,7 @@ def step_up(
         with here.database.transaction() as db:
             account = db.get_one(Account, session.account_id, with_for_update=True)
             held = look_at_factors(db, account.id, device=None, now=here.clock())
-            if account.state != "active" or not lives(db, session) or (isinstance(shown, NewTotp) and held.any):
+            if account.state != "active" or not still_lives(db, session) or (isinstance(shown, NewTotp) and held.any):
                 raise PageError("second_over", status=403)
             second = _second(db, account, shown)
             ready = add_second(session.amr, second.methods)

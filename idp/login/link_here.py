@@ -6,10 +6,10 @@ from flask import Response
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Transaction
 
+from idp.accounts.fresh_proof import still_lives
 from idp.accounts.identity import Identity
 from idp.accounts.linking import find_linked, link_social
 from idp.accounts.sessions import Session
-from idp.accounts.visitor import lives
 from idp.enforcement import own_door
 from idp.errors import PageError
 from idp.login.journey import provider_name
@@ -63,5 +63,5 @@ def _check_lives(db: Transaction, session: Session) -> None:
 
     :raises PageError: ``social_link_session``.
     """
-    if not lives(db, session):
+    if not still_lives(db, session):
         raise PageError("social_link_session", status=403)
