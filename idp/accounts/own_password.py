@@ -14,7 +14,7 @@ from werkzeug.exceptions import TooManyRequests
 from idp import throttle
 from idp.accounts.changed_password import tell_changed_password
 from idp.accounts.devices import describe_agent
-from idp.accounts.fresh_proof import prove_anew
+from idp.accounts.fresh_proof import prove_anew, still_lives
 from idp.accounts.lifecycle import apply_revocations, set_password
 from idp.accounts.password_rules import Weak, about_account, judge, shortest_for
 from idp.accounts.sessions import Session
@@ -72,7 +72,7 @@ def take_new_password() -> Response:
     now = here.clock()
     with here.database.transaction() as db:
         account = db.get_one(Account, who, with_for_update=True, populate_existing=True)
-        if account.state != "active":  # meanwhile: the session is about to end
+        if account.state != "active" or not still_lives(db, session):  # thrown out meanwhile
             return go("/login")
         if not own_door(db, "", who, "password").opens:
             return go(PATH)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,8 +13,9 @@ from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from idp.accounts.lifecycle import suspend
-from idp.accounts.passwords import check_password, find_credentials
+from idp.accounts.passwords import PasswordHasher, check_password, find_credentials
 from idp.accounts.sessions import find_session
+from idp.app import create_app
 from idp.models import Account, AuditEvent, Company, LogoutNotice, Password
 from idp.parts import Parts
 from tests import canaries
@@ -247,6 +250,36 @@ def test_who_was_suspended_meanwhile_sets_nothing(walker: Walker, parts: Parts, 
     assert walker.submit(page, "/me/password", password=NEW).location == "/login"
     with parts.database.reading() as db:
         assert parts.hasher.verify(db.get_one(Password, carol).hash, PASSWORD).ok
+
+
+class Meanwhile(PasswordHasher):
+    """Lets something happen while a new password is hashed."""
+
+    def __init__(self, happens: Callable[[], object]) -> None:
+        super().__init__(2, 60, memory_kib=64, passes=1)
+        self._happens = happens
+
+    def hash(self, password: str) -> str:
+        self._happens()
+        return super().hash(password)
+
+
+def test_who_is_thrown_out_meanwhile_sets_nothing(app: Flask, parts: Parts, carol: str) -> None:
+    """The owner changes the password while a thief, who is signed in too, is about to."""
+    owner = Walker(app, parts)
+    owners_page = signed_in(owner)
+    owners = canaries.register("ein ganz anderer Satz mit Quitten", "password")
+
+    def change() -> None:
+        assert owner.submit(owners_page, "/me/password", password=owners).status_code == 303
+
+    slow = dataclasses.replace(parts, hasher=Meanwhile(change))
+    thief = Walker(create_app(slow), slow, user_agent=PHONE)
+    answer = thief.submit(signed_in(thief), "/me/password", password=NEW)
+    assert answer.location == "/login"
+    assert opens(parts, owners)
+    assert not opens(parts, NEW)
+    assert len(mails(parts, "password_changed")) == 1
 
 
 def test_who_changes_it_without_end_must_wait(walker: Walker, parts: Parts, carol: str, clock: Clock) -> None:
