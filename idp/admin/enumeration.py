@@ -68,14 +68,22 @@ OTHER_FORMS = frozenset(
         "/login/link",
         "/login/link/mail",
         "/login/link/send",
+        "/login/passkey",
+        "/login/second",
+        "/login/second/mail",
+        "/login/second/mail/send",
+        "/login/second/set-up",
+        "/login/second/without",
         "/login/social/<key>/link",
         "/login/social/<key>/return",
         "/login/switch",
         "/login/welcome",
         "/logout",
         "/logout/confirm",
+        "/reset",
         "/saml/<connection_id>/acs",
         "/saml/<connection_id>/slo",
+        "/verify",
     }
 )
 OF_ONES_OWN = "/me/"  # behind a session
@@ -274,6 +282,7 @@ _FLEETING = (
     (re.compile(r'(name="(?:csrf|p)" value=")[^"]*'), r"\1"),
     (re.compile(r"([?&](?:amp;)?(?:p|SAMLRequest|Signature|RelayState|state|nonce|code_challenge)=)[^&\"#\s]*"), r"\1"),
     (re.compile(r'(name="(?:SAMLRequest|RelayState)" value=")[^"]*'), r"\1"),
+    (re.compile(r"(challenge&#34;: &#34;)[^&]*"), r"\1"),
     (re.compile(r"(?:%3F|%26)p%3D[A-Za-z0-9_%-]*"), "%3Fp%3D"),
     (re.compile(r"\b[0-9A-Z]{4}-[0-9A-Z]{4}\b"), "RECEIPT"),
 )
