@@ -15,6 +15,8 @@ from idp import audit
 from idp.accounts.identity import passkey_mark
 from idp.accounts.lifecycle import end_everything, primary_email
 from idp.accounts.mailed_links import make_link
+from idp.accounts.second_factors import settle_without
+from idp.accounts.totp import totp_mark
 from idp.mail import DAY, queue_mail
 from idp.models import Account, MailedLink, Passkey, RecoveryCode, Totp
 from idp.sealing import Sealer
@@ -31,7 +33,7 @@ class Change:
     """What was done, and from where.
 
     :ivar name: what the person calls it; "" where they call it nothing.
-    :ivar mark: which one, where there are several (``passkey_mark``).
+    :ivar mark: which one, where there are several (``passkey_mark``), or one after the other (``totp_mark``).
     :ivar agent: the browser (``devices.describe_agent``).
     :ivar address: the network address.
     """
@@ -111,12 +113,17 @@ def _remove(db: Transaction, account_id: str, factor: str, facts: dict[str, Any]
             found = next((one for one in theirs if passkey_mark(one.credential_id) == facts["mark"]), None)
             if found is not None:
                 db.delete(found)
+                db.flush()
+                settle_without(db, account_id)
             return found is not None
         case "totp":
             totp = db.get(Totp, account_id)
-            if totp is not None:
-                db.delete(totp)
-            return totp is not None
+            if totp is None or totp_mark(totp) != facts["mark"]:  # another one by now, of which another mail tells
+                return False
+            db.delete(totp)
+            db.flush()
+            settle_without(db, account_id)
+            return True
         case _:
             codes = db.scalars(select(RecoveryCode.id).where(RecoveryCode.account_id == account_id)).all()
             db.execute(delete(RecoveryCode).where(RecoveryCode.id.in_(codes)))

@@ -19,7 +19,7 @@ from idp.accounts.devices import describe_agent
 from idp.accounts.fresh_proof import prove_twice, still_lives
 from idp.accounts.second_factors import forget_browsers, look_at_factors, settle_without
 from idp.accounts.sessions import Session
-from idp.accounts.totp import remove_totp, tidy_code
+from idp.accounts.totp import remove_totp, tidy_code, totp_mark
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
 from idp.models import Account, Device, Passkey, Totp
@@ -79,8 +79,8 @@ def add_app() -> Response:
         if not held.codes:
             new = replace(new, codes=here.recovery_codes.draw())
             here.recovery_codes.keep(db, who, new.codes, now)
-        here.totps.add(db, who, new, now)
-        _tell(db, account, "totp", added=True)
+        totp = here.totps.add(db, who, new, now)
+        _tell(db, account, "totp", added=True, mark=totp_mark(totp))
     _receipt(Step.factor_added, who, "totp")
     return _show_codes(session, new.codes) if new.codes else go(PATH)
 
@@ -230,13 +230,13 @@ def _show_codes(session: Session, codes: tuple[str, ...]) -> Response:
     return render_page("accounts/own_codes.html", language=session.locale, codes=codes)
 
 
-def _tell(db: Transaction, account: Account, factor: Factor, *, added: bool) -> None:
+def _tell(db: Transaction, account: Account, factor: Factor, *, added: bool, mark: str = "") -> None:
     here = parts()
     agent: dict[str, Any] = {"agent": describe_agent(request.headers.get("User-Agent", "")), "address": peer()}
     tell_changed_factor(
         db,
         account,
-        Change(factor, added=added, **agent),
+        Change(factor, added=added, mark=mark, **agent),
         language=choose_language(account.locale),
         sealer=here.sealer,
         now=here.clock(),

@@ -19,7 +19,7 @@ from idp.accounts.fresh_proof import prove_twice, still_lives
 from idp.accounts.identity import passkey_mark, passkey_way
 from idp.accounts.lifecycle import apply_revocations
 from idp.accounts.passkeys import NotBelieved, passkeys_of, read_name
-from idp.accounts.second_factors import look_at_factors
+from idp.accounts.second_factors import look_at_factors, settle_without
 from idp.accounts.sessions import Session
 from idp.accounts.visitor import visitor
 from idp.accounts.ways import is_last, remove_passkey
@@ -121,6 +121,7 @@ def remove() -> Response:
         stays = _why_it_stays(db, passkey)
         if not stays:
             remove_passkey(db, passkey, now=now)
+            settle_without(db, who)
             _tell(db, account, passkey, added=False)
     if stays:
         return _ask(session, mark)

@@ -16,7 +16,7 @@ import segno
 from sqlalchemy import CursorResult, delete, update
 from sqlalchemy.orm import Session as Transaction
 
-from idp.models import Totp
+from idp.models import Device, Totp
 from idp.redis_store import RedisStore, token_hash
 from idp.sealing import Sealer
 
@@ -85,12 +85,16 @@ class Totps:
         step = _step_of(secret, code, now) if secret else None
         return NewTotp(secret, step) if step is not None else None
 
-    def add(self, db: Transaction, account_id: str, new: NewTotp, now: float) -> None:
-        """Let an app be the account's, whose row the caller holds; one that it had before is no more."""
+    def add(self, db: Transaction, account_id: str, new: NewTotp, now: float) -> Totp:
+        """Let an app be the account's, whose row the caller holds; one that it had before is no more, and no browser is one that need
+        not be asked for it."""
         remove_totp(db, account_id)
+        db.execute(update(Device).where(Device.account_id == account_id).values(remembered_until=None))
         sealed = self._sealer.seal({"secret": new.secret}, f"totp {account_id}")
-        db.add(Totp(account_id=account_id, sealed_secret=sealed, last_step=new.step, created_at=int(now)))
+        totp = Totp(account_id=account_id, sealed_secret=sealed, last_step=new.step, created_at=int(now))
+        db.add(totp)
         db.flush()
+        return totp
 
     def take(self, db: Transaction, account_id: str, code: str, now: float) -> bool:
         """Whether this is a code of the account's app that counts now; of several that bring the same, one is told so."""
@@ -122,6 +126,11 @@ def remove_totp(db: Transaction, account_id: str) -> bool:
     answer = db.execute(delete(Totp).where(Totp.account_id == account_id))
     assert isinstance(answer, CursorResult)
     return answer.rowcount == 1
+
+
+def totp_mark(totp: Totp) -> str:
+    """What names an app in mails; it says nothing about it."""
+    return token_hash(totp.sealed_secret)[:32]
 
 
 def tidy_code(text: str) -> str:

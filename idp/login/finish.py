@@ -53,7 +53,7 @@ from idp.accounts.sessions import (
     open_session,
     queue_logout_notices,
 )
-from idp.accounts.totp import NewTotp
+from idp.accounts.totp import NewTotp, totp_mark
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
 from idp.company_policy import policy_of_company
@@ -355,13 +355,13 @@ def _second(db: Transaction, account: Account, shown: Second | NewTotp) -> Secon
     if isinstance(shown, Second):
         return shown
     here = parts()
-    here.totps.add(db, account.id, shown, here.clock())
+    totp = here.totps.add(db, account.id, shown, here.clock())
     if shown.codes:
         here.recovery_codes.keep(db, account.id, shown.codes, here.clock())
     tell_changed_factor(
         db,
         account,
-        Change("totp", added=True, agent=_agent(), address=peer()),
+        Change("totp", added=True, mark=totp_mark(totp), agent=_agent(), address=peer()),
         language=choose_language(account.locale),
         sealer=here.sealer,
         now=here.clock(),

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hmac
 
-from idp import throttle
+from idp import cookies, throttle
 from idp.accounts.lifecycle import primary_email
+from idp.attempts import mask_email
+from idp.login.asked_mails import note_asked
 from idp.login.pending import Pending
 from idp.mail import queue_mail
 from idp.models import Account
@@ -37,10 +39,11 @@ def send_code(pending: Pending, account_id: str) -> int:
         wait = throttle.take_proof_mail(here.store, email=email.canonical, network=peer(), now=now)
         if wait:
             return wait
+        recipient = email.address
         queue_mail(
             db,
             name="sign_in_code",
-            recipient=email.address,
+            recipient=recipient,
             language=choose_language(pending.ui_locales or account.locale),
             now=now,
             sealer=here.sealer,
@@ -51,6 +54,8 @@ def send_code(pending: Pending, account_id: str) -> int:
     ends = int(now) + LIFETIME
     kept = f"{ends} {_mac(pending, account_id, code)}"
     here.store.command("SET", _key(pending), kept, "PXAT", ends * 1000 + 60_000)
+    address = mask_email(recipient)  # whoever knows the password alone need not know the rest of it
+    note_asked(here.store, cookies.browser(), address=address, name="sign_in_code", recipient=recipient, now=now)
     return 0
 
 

@@ -186,6 +186,47 @@ def test_somebody_elses_browsers_stay_as_they_are(walker: Walker, parts: Parts, 
     assert 'id="second-page"' not in text(walker.sign_in(walker.az(prompt="login")))
 
 
+def test_another_app_is_asked_for_at_browsers_that_were_remembered_with_the_one_before(
+    walker: Walker, parts: Parts, carol: str
+) -> None:
+    """PW-11: whoever set up an app in her name, and is remembered with it, is asked for hers."""
+    page = sign_in_twice(walker, add_app(parts, carol), remember="yes")
+    assert "Ask there again" in text(page)
+    add_app(parts, carol)
+    assert 'id="second-page"' in text(walker.sign_in(walker.az(prompt="login")))
+
+
+def test_an_old_mail_takes_back_no_other_app(walker: Walker, parts: Parts, carol: str) -> None:
+    """PW-11: whoever reads the mailbox, and finds what told of an app that is long gone."""
+    walker.sign_in(walker.get("/login"))
+    page = walker.get("/me/factors/app")
+    app = offered(parts, page)
+    walker.submit(page, "/me/factors/app", code=app.code())
+    with parts.database.reading() as db:
+        mail = db.query(OutboxMail).filter_by(name="factor_added").one()
+        link = parts.sealer.open(mail.values["sealed"], f"factor_added {mail.recipient}")["link"]
+    another = add_app(parts, carol)
+    walker.submit(walker.follow(walker.get(link)), "/me/factors/not-me")
+    with parts.database.reading() as db:
+        kept = parts.totps._sealer.open(db.get_one(Totp, carol).sealed_secret, f"totp {carol}")
+    assert kept["secret"] == another.secret
+    assert walker.get("/me").status_code == 303  # everybody is signed out all the same
+
+
+def test_the_mail_takes_back_the_app_that_it_tells_of(walker: Walker, parts: Parts, carol: str) -> None:
+    walker.sign_in(walker.get("/login"))
+    page = walker.get("/me/factors/app")
+    app = offered(parts, page)
+    walker.submit(page, "/me/factors/app", code=app.code())
+    with parts.database.reading() as db:
+        mail = db.query(OutboxMail).filter_by(name="factor_added").one()
+        link = parts.sealer.open(mail.values["sealed"], f"factor_added {mail.recipient}")["link"]
+    walker.submit(walker.follow(walker.get(link)), "/me/factors/not-me")
+    with parts.database.reading() as db:
+        assert db.get(Totp, carol) is None
+        assert db.query(RecoveryCode).count() == 0
+
+
 def test_nobody_else_has_these_pages(walker: Walker) -> None:
     for path in ("/me/factors", "/me/factors/app", "/me/factors/remove"):
         assert "/login" in walker.get(path).location
