@@ -21,6 +21,7 @@ from idp.throttle import (
     give_response_back,
     networks,
     take_proof_mail,
+    take_reset_mail,
     take_response,
     take_sign_in,
 )
@@ -210,6 +211,25 @@ def test_responses_of_one_company_from_one_network_are_examined_at_a_bounded_pac
     assert take("globex") == take(network="198.51.100.9") == 0
     clock.advance(1)
     assert next(number for number in count() if take()) == 1 / RESPONSES.seconds
+
+
+def test_mails_about_forgotten_passwords_are_counted_apart_for_a_mailbox_and_together_for_a_network(
+    parts: Parts,
+) -> None:
+    """No other mail that strangers cause keeps somebody from asking for this one."""
+    for number in range(4):
+        take_proof_mail(parts.store, email=CAROL, network=f"203.0.{number}.1", now=parts.clock())
+    waits = [
+        take_reset_mail(parts.store, email=CAROL, network=f"198.51.{number}.1", now=parts.clock())
+        for number in range(4)
+    ]
+    assert waits == [0, 0, 0, 900]
+    one = [
+        ask(parts.store, email=f"n{number}@example.org", network=HOME, now=parts.clock())
+        for number in range(6)
+        for ask in (take_proof_mail, take_reset_mail)
+    ]
+    assert one == [0] * 10 + [120] * 2
 
 
 def test_proof_mails_are_few_for_one_mailbox_and_one_network(parts: Parts, clock: Clock) -> None:

@@ -12,7 +12,16 @@ from sqlalchemy import select
 
 from idp.accounts.identity import read_address
 from idp.accounts.lifecycle import create_account
-from idp.accounts.mailed_links import SECRET, find_link, make_link, take_link
+from idp.accounts.mailed_links import (
+    RECOVERY,
+    RESET,
+    SECRET,
+    end_links,
+    find_link,
+    find_newest_link,
+    make_link,
+    take_link,
+)
 from idp.config import Config
 from idp.database import Database
 from idp.models import MailedLink
@@ -118,3 +127,24 @@ def test_rc_09_a_secret_has_256_bits_and_sql_holds_only_its_hash(database: Datab
     with database.reading() as db:
         dump = str(db.execute(select(MailedLink.__table__)).all())
     assert not any(secret in dump for secret in secrets)
+
+
+def test_rc_02_only_the_newest_link_of_a_person_for_a_purpose_is_found(database: Database, carol: str) -> None:
+    older, other = make(database, carol, RESET), make(database, carol)
+    newest = make(database, carol, RESET)
+    with database.reading() as db:
+        found = [find_newest_link(db, secret, RESET, NOW) for secret in (older, newest)]
+        assert [link is not None for link in found] == [False, True]
+        assert find_newest_link(db, other, "not_me", NOW) is not None
+    assert take(database, newest, RESET) == carol
+    with database.reading() as db:
+        assert find_newest_link(db, older, RESET, NOW) is None  # nor when the newest is used
+
+
+def test_links_that_would_open_an_account_end_and_others_stay(database: Database, carol: str) -> None:
+    ending = [(make(database, carol, purpose), purpose) for purpose in (RESET, RECOVERY)]
+    staying = make(database, carol)
+    with database.transaction() as db:
+        end_links(db, carol, NOW)
+    assert [take(database, secret, purpose) for secret, purpose in ending] == [None, None]
+    assert take(database, staying) == carol

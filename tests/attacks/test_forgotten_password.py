@@ -37,6 +37,7 @@ from idp.models import (
 from idp.parts import Parts
 from tests.attacks.counted_work import Work, counted, looked_at
 from tests.conftest import Clock
+from tests.factors import add_app
 from tests.forgetful import NEW, ask, mails, reset_link, set_new
 from tests.journey import PASSWORD, Walker, add_carol
 from tests.newcomers import come, google, handle_in, is_signed_in, mailed, opened, text, unverify, with_newcomers
@@ -580,6 +581,34 @@ def test_pw_11_a_reset_signs_nobody_in(walker: Walker, parts: Parts, carol: str)
     assert answer.location.startswith("/login/password?")
     assert not any("_session=" in one and "Max-Age=0" not in one for one in answer.headers.getlist("Set-Cookie"))
     assert not is_signed_in(walker)
+
+
+def test_pw_11_after_a_reset_the_second_factor_is_asked_for_all_the_same(
+    walker: Walker, parts: Parts, carol: str
+) -> None:
+    """Whoever has the mailbox alone has one factor."""
+    app = add_app(parts, carol)
+    ask(walker)
+    page = set_new(walker, reset_link(parts))
+    page = walker.follow(walker.submit(page, "/login/password", username="carol@example.org", password=NEW))
+    assert page.request.path == "/login/second"
+    assert not is_signed_in(walker)
+    page = walker.follow(walker.submit(page, "/login/second", code=app.code()))
+    assert is_signed_in(walker)
+
+
+def test_pw_11_half_a_sign_in_with_the_old_password_is_over_after_a_reset(
+    walker: Walker, parts: Parts, carol: str
+) -> None:
+    """Mallory knows the old password and has come to the second step; Carol sets another one."""
+    app = add_app(parts, carol)
+    mallory = Walker(walker.app, parts)
+    half = mallory.sign_in(mallory.follow(mallory.get("/login")))
+    assert half.request.path == "/login/second"
+    ask(walker)
+    set_new(walker, reset_link(parts))
+    mallory.follow(mallory.submit(half, "/login/second", code=app.code()))
+    assert not is_signed_in(mallory)
 
 
 def test_a_known_browser_of_a_stranger_learns_nothing_from_the_page_of_help(parts: Parts, carol: str) -> None:
