@@ -9,7 +9,16 @@ from flask import Flask, Response, abort, g, redirect, request
 from werkzeug.exceptions import HTTPException
 
 from idp import health, language_switch, security_headers
-from idp.accounts import disowned_factor, linked_ways, own_factors, own_passkeys, own_password, profile, recovery
+from idp.accounts import (
+    disowned_factor,
+    linked_ways,
+    own_activity,
+    own_factors,
+    own_passkeys,
+    own_password,
+    profile,
+    recovery,
+)
 from idp.admin import company_try
 from idp.attempts import Step
 from idp.doors import company, company_logout, passkey, password, social
@@ -68,6 +77,7 @@ PAGES = (
         own_factors,
         own_password,
         recovery,
+        own_activity,
     ),
     *(company_try, language_switch, health),
 )

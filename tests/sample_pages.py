@@ -11,6 +11,7 @@ from typing import Any
 
 from flask import Flask, Response
 
+from idp.accounts.activity import Act
 from idp.accounts.password_rules import Weak
 from idp.accounts.recovery_address import Recovery
 from idp.accounts.ways import Way
@@ -143,6 +144,20 @@ def _invite(x: Text, **more: Any) -> dict[str, Any]:
 def _invite_social(x: Text, **more: Any) -> dict[str, Any]:
     values = {"provider": x("Google"), "email": x("alice@acme.example"), "account": x("alice@gmail.example")}
     return _welcome(x, **values, **more)
+
+
+def _activity(x: Text) -> dict[str, Any]:
+    acts = [
+        (Act("K7QX-2M4P", 1_794_000_000, "session_opened", "password", "C1", ""), x("GoToWebinar"), "", ""),
+        (
+            Act("K7QX-2M4R", 1_793_990_000, "failed", "google", "C1", "social_cancelled"),
+            "",
+            x("Google"),
+            "social_cancelled",
+        ),
+        (Act("K7QX-2M4S", 1_793_900_000, "factor_added", "", "", ""), "", "", ""),
+    ]
+    return {"rows": [{"act": a, "product": p, "provider": name, "reason": why} for a, p, name, why in acts]}
 
 
 def _verify(x: Text, **more: Any) -> dict[str, Any]:
@@ -304,7 +319,7 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         "accounts/remove_app.html",
         lambda x: _own_app(x, last=True, reason="second_demanded", receipt=x(RECEIPT)),
     ),
-    "own-codes": ("accounts/own_codes.html", lambda x: {"codes": _codes(x)}),
+    "own-codes": ("accounts/own_codes.html", lambda x: {"codes": _codes(x), "back": x("/me")}),
     "second-setup": ("login/second_setup.html", lambda x: _set_up(x)),
     "second-setup-problem": (
         "login/second_setup.html",
@@ -562,6 +577,8 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         "accounts/not_me.html",
         lambda x: {"done": False, "agent": x("Firefox · Linux"), "address": x("203.0.113.7"), "at": NOW - 4000},
     ),
+    "activity": ("accounts/activity.html", _activity),
+    "activity-none": ("accounts/activity.html", lambda x: {"rows": []}),
     "sign-up": ("login/sign_up.html", lambda x: _login(x, username="")),
     "sign-up-problem": (
         "login/sign_up.html",
