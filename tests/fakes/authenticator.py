@@ -11,13 +11,11 @@ import json
 import secrets
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import cbor2
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-
-ORIGIN = "https://login.example"
-RP_ID = "login.example"
 
 UP, UV, BE, BS, AT = 1, 4, 8, 16, 64  # flags (section 6.1)
 
@@ -42,9 +40,10 @@ class Key:
 
 @dataclass
 class Authenticator:
-    """``synced``: its maker copies passkeys to other devices; then it does not count either."""
+    """``synced``: its maker copies passkeys to other devices; then it does not count either. ``origin``: of the site it is used at."""
 
     synced: bool = False
+    origin: str = "https://login.example"
     keys: list[Key] = field(default_factory=list)
 
     def make(
@@ -93,9 +92,9 @@ class Authenticator:
 
     def _data(self, key: Key, more: int, odd: dict[str, Any]) -> bytes:
         flags = odd.get("flags", UP | UV | (BE | BS if self.synced else 0)) | more
-        rp_id_hash = hashlib.sha256(odd.get("rp_id", RP_ID).encode()).digest()
+        rp_id_hash = hashlib.sha256(odd.get("rp_id", urlsplit(self.origin).hostname).encode()).digest()
         return rp_id_hash + bytes([flags]) + key.count.to_bytes(4, "big")
 
     def _client_data(self, kind: str, challenge: str, odd: dict[str, Any]) -> bytes:
-        said = {"type": kind, "challenge": challenge, "origin": ORIGIN, "crossOrigin": False}
+        said = {"type": kind, "challenge": challenge, "origin": self.origin, "crossOrigin": False}
         return json.dumps(said | odd.get("client_data", {})).encode()
