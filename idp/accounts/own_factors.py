@@ -82,7 +82,8 @@ def add_app() -> Response:
         totp = here.totps.add(db, who, new, now)
         _tell(db, account, "totp", added=True, mark=totp_mark(totp))
     _receipt(Step.factor_added, who, "totp")
-    return _show_codes(session, new.codes) if new.codes else go(PATH)
+    # From now on these pages ask for the second factor, which this session was opened without: not at once, please.
+    return _show_codes(session, new.codes, back="/me") if new.codes else go("/me", notice="saved")
 
 
 @bp.get(REMOVE)
@@ -226,8 +227,8 @@ def _ask(session: Session) -> Response:
     )
 
 
-def _show_codes(session: Session, codes: tuple[str, ...]) -> Response:
-    return render_page("accounts/own_codes.html", language=session.locale, codes=codes)
+def _show_codes(session: Session, codes: tuple[str, ...], back: str = PATH) -> Response:
+    return render_page("accounts/own_codes.html", language=session.locale, codes=codes, back=back)
 
 
 def _tell(db: Transaction, account: Account, factor: Factor, *, added: bool, mark: str = "") -> None:
