@@ -61,6 +61,7 @@ VALUES: dict[str, str | int] = {
     "invited": "",
     "factor": "passkey",
     "called": "Pixel 9",
+    "code": "042137",
 }
 LINK_SECRET = canaries.register("a-link-secret-that-only-the-mailbox-may-see", "link in a mail")
 LINK = f"/me/not-me?t={LINK_SECRET}"
