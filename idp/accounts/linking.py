@@ -22,8 +22,8 @@ from idp.sealing import Sealer
 
 # How an account was proved to be that of who arrives: by what opens it otherwise, or by reading its mail. ``address``: there
 # is no account to prove yet, but that an address is theirs.
-Proof = Literal["password", "mail", "company", "social", "address"]
-# What every social newcomer is asked for alike, whatever the account really has.
+Proof = Literal["password", "passkey", "mail", "company", "social", "address"]
+# What every social newcomer is asked for alike, whatever the account really has; a passkey counts where a password does.
 ANY_WAY: tuple[Proof, ...] = ("password", "mail", "company", "social")
 
 UNDO = "undo_link"  # the purpose of the mailed link that takes a link back

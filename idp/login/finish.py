@@ -393,6 +393,18 @@ def _ask_more(pending: Pending, asked: Asked) -> Response:
     return go(path, p=pending.handle)
 
 
+def _proof_by(identity: Identity) -> Proof:
+    match identity.door:
+        case "password":
+            return "password"
+        case "passkey":
+            return "passkey"
+        case "company":
+            return "company"
+        case _:
+            return "social"
+
+
 def _link_waiting(
     db: Transaction,
     pending: Pending,
@@ -406,12 +418,14 @@ def _link_waiting(
     """
     here = parts()
     wanted = look_at(db, waiting, own_issuer=here.config.issuer)
-    by: Proof = "social" if identity.is_social else "company" if identity.door == "company" else "password"
+    by = _proof_by(identity)
     match wanted:
         case Found(account_id) if isinstance(account, Account) and account.id == account_id:
             return  # in another tab
         case ProveFirst(account_id, proofs) if (
-            isinstance(account, Account) and account.id == account_id and by in proofs
+            isinstance(account, Account)
+            and account.id == account_id
+            and ("password" if by == "passkey" else by) in proofs
         ):
             closed = link_newcomer(db, account_id, waiting, by, linking(waiting.identity.door))
             if closed is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from urllib.parse import urlencode
 
 import pytest
 from sqlalchemy import delete
@@ -15,8 +16,8 @@ from idp.parts import Parts
 from tests.conftest import Clock
 from tests.factors import add_app
 from tests.fakes.authenticator import Authenticator, unb64
-from tests.journey import Walker, add_carol, claims_of
-from tests.newcomers import is_signed_in, text
+from tests.journey import Walker, add_carol, claims_of, query_of
+from tests.newcomers import come, google, is_signed_in, links, opened, text, with_newcomers
 from tests.passkey_walker import add, options_in, passkeys, reason_of, sign_in, signed_in_with
 from tests.saml_parties import Customer, belong, decide_for
 
@@ -221,3 +222,14 @@ def test_whoever_is_thrown_out_meanwhile_leaves_no_passkey(walker: Walker, parts
         db.add(Revocation(kind="account", account_id=carol, created_at=int(parts.clock())))
     refused = walker.submit(page, "/me/passkeys", answer=device.make(options_in(page)))
     assert reason_of(refused, parts)[0] == "session_expired" and passkeys(parts) == []
+
+
+def test_a_passkey_proves_the_account_of_a_social_newcomer(parts: Parts, device: Authenticator) -> None:
+    add_carol(parts)
+    app = with_newcomers(parts)
+    signed_in_with(Walker(app, parts), device)
+    comer = Walker(app, parts)
+    page = comer.submit(come(comer, google("g-1")), "/login/link", door="company")  # and from there to the own address
+    first = comer.get(f"/login?{urlencode({'p': query_of(page.location)['p'][0], 'other': 'yes'})}")
+    assert opened(comer, comer.follow(sign_in(comer, device, first)))
+    assert links(parts) == [("google", "g-1", "passkey")]
