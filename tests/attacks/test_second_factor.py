@@ -26,7 +26,7 @@ from tests.conftest import Clock
 from tests.factors import App, add_app, add_codes, by_password, mailed_code
 from tests.journey import PASSWORD, Walker, add_carol, claims_of
 from tests.saml_parties import Customer, belong, decide_for
-from tests.social_walker import application, come_back, leave, link_carol, social_sites
+from tests.social_walker import application, asked_of, come_back, leave, link_carol, social_sites
 
 ALICE = "alice@acme.example"
 
@@ -127,6 +127,20 @@ def test_pw_11_the_social_door_leads_to_the_second_factor(parts: Parts) -> None:
         told = claims_of(walker.tk(walker.answer_of(done)["code"]).get_json()["id_token"])
         assert told["acr"] == "2"
         assert told["amr"][-2:] == ["otp", "mfa"]
+
+
+def test_pw_11_a_silent_sign_in_ends_where_a_second_factor_would_be_asked(parts: Parts) -> None:
+    with social_sites() as sites:
+        walker = Walker(application(parts, sites), parts)
+        carol = link_carol(parts)
+        telephone = add_app(parts, carol)
+        page = at_second(walker.follow(come_back(walker, leave(walker))))
+        walker.follow(walker.submit(page, "/login/second", code=telephone.code()))
+        walker.browser.delete_cookie("__Host-idp_session", domain="login.example")
+        asked = asked_of(walker.follow(walker.az(prompt="none")))
+        answer = walker.answer_of(walker.follow(come_back(walker, asked)))
+        assert answer["error"] == "login_required"
+        assert walker.get("/me").status_code == 303
 
 
 def test_pw_11_a_company_demands_it_of_its_people_at_the_social_door(parts: Parts, acme: Customer) -> None:
