@@ -335,7 +335,6 @@ def _send(db: Transaction, account: Account, invitation: Invitation, host: Host)
         sealer=host.sealer,
         secrets={"link": f"{PATH}?t={secret}"},
         company=company,
-        person=address.address,
         until=invitation.expires_at,
     )
     if not queued:
