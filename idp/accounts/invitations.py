@@ -335,7 +335,7 @@ def _send(db: Transaction, account: Account, invitation: Invitation, host: Host)
         sealer=host.sealer,
         secrets={"link": f"{PATH}?t={secret}"},
         company=company,
-        until=invitation.expires_at,
+        ends=invitation.expires_at,
     )
     if not queued:
         raise InvitationRefused("invite_too_many")
