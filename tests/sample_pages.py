@@ -13,6 +13,7 @@ from flask import Flask, Response
 
 from idp.accounts.activity import Act
 from idp.accounts.password_rules import Weak
+from idp.accounts.profile import PARTS
 from idp.accounts.recovery_address import Recovery
 from idp.accounts.ways import Way
 from idp.login.asked_mails import AskedMail
@@ -109,7 +110,7 @@ def _social(x: Text, last: str = "") -> tuple[SimpleNamespace, ...]:
 
 def _link(x: Text, **more: Any) -> dict[str, Any]:
     values = {"email": x("alice@acme.example"), "by_password": True, "by_mail": True, "problem": None, "receipt": None}
-    values |= {"provider": None, "own": "company"}
+    values |= {"provider": None, "own": "company", "who": x("w1")}
     return {"p": x("p1"), "client": _client(x), "wait": None} | values | more
 
 
@@ -536,6 +537,7 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         "accounts/profile.html",
         lambda x: {
             "name": x("Carol Ångström"),
+            "parts": PARTS,
             "email": x("carol@example.org"),
             "company": x("Acme"),
             "notice": "saved",
@@ -564,6 +566,7 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         "accounts/profile.html",
         lambda x: {
             "name": None,
+            "parts": PARTS,
             "email": x("carol@example.org"),
             "company": None,
             "notice": None,

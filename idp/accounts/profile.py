@@ -28,6 +28,13 @@ from idp.rendering import render_page
 bp = Blueprint("profile", __name__)
 
 NOTICES = ("saved", "ended", "withdrawn", "linked", "unlinked", "password_changed")
+# The pages that belong to /me, in their order: the path (its last word makes the element id to-…), and its name in the catalogue.
+PARTS = (
+    ("/me/passkeys", "me.add_passkey"),
+    ("/me/factors", "factors.title"),
+    ("/me/recovery", "me.recovery"),
+    ("/me/activity", "me.activity"),
+)
 LINK_SECONDS = 600  # that the secret of an opened link stays in the browser
 
 
@@ -59,6 +66,7 @@ def show_me() -> Response:
         ],
         products=_products(session),
         **_ways(session),
+        parts=PARTS,
         notice=notice if notice in NOTICES else None,
     )
 
