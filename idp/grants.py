@@ -53,6 +53,7 @@ class Authentication:
     acr: str
     person: Mapping[str, Any]
     undated: bool = False  # auth_time is only when a provider said who they are
+    session_record: str = ""  # the session's key in Redis, whose claims win if they have changed meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +184,15 @@ def open_grant(
             _JSON.encode(facts),
             _JSON.encode(dict(authentication.person)),
         )
+        # Read after the grant is there: whoever changes claims writes them into sessions first and into grants then.
+        if authentication.session_record:
+            batch.command("HGET", authentication.session_record, "person")
     if not batch.results[1]:
         end_grant(store, gid)
         raise PageError("session_expired")
+    now_known = batch.results[3] if authentication.session_record else None
+    if now_known and json.loads(now_known) != dict(authentication.person):
+        store.call("idp_grant_person", _key(gid), now_known)
     return code
 
 

@@ -569,7 +569,9 @@ _TABLE = (
         "company_member_not_new", "company", "The account was to be prepared, but has a password or a link already."
     ),
     Reason("invite_known", "company", "Somebody was to be invited, and has an account here that is in use."),
-    Reason("invite_waiting", "company", "Somebody was to be invited, and was invited already, without an answer so far."),
+    Reason(
+        "invite_waiting", "company", "Somebody was to be invited, and was invited already, without an answer so far."
+    ),
     Reason(
         "invite_none",
         "company",

@@ -26,7 +26,7 @@ from jinja2.runtime import Context
 from markupsafe import escape
 from werkzeug.exceptions import HTTPException
 
-from idp import cookies, csrf
+from idp import cookies, csrf, opened_links
 from idp.errors import IdpError, OAuthError, PageError, Unavailable
 from idp.languages import Languages
 from idp.parts import parts
@@ -42,6 +42,7 @@ def prepare(app: Flask) -> None:
     """What ``app`` needs to show pages: static files, the browser cookie, and forms that only our own pages send."""
     app.add_url_rule("/static/<name>", "static", _static)
     app.before_request(csrf.check)
+    app.before_request(opened_links.check)
     app.after_request(cookies.deliver)
 
 
@@ -57,7 +58,7 @@ def render_page(
 
     ``language``: what is known beyond the browser's own wish: the ``ui_locales`` of the request, else the person's
     locale. ``form_targets``: redirect URIs that a form of this page may lead to in the end. ``values``: what the
-    template's first comment lists; every template also has ``t``, ``language``, ``languages``, ``csrf_field``,
+    template's first comment lists; every template also has ``t``, ``language``, ``languages``, ``csrf_field``, ``opened_field``,
     ``again`` (the address of this page), ``host`` and ``support``.
     """
     here = parts()
@@ -182,6 +183,7 @@ def _pages_in(language: str, languages: Languages, own: Path | None, host: str, 
         language=language,
         languages=languages.names,
         csrf_field=csrf.CsrfField(),
+        opened_field=opened_links.OpenedField(),
         host=host,
         support=support,
         support_link=f"mailto:{support}" if "@" in support and ":" not in support else support,

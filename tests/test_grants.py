@@ -439,3 +439,12 @@ def test_a_person_is_rewritten_in_living_grants_and_wakes_no_dead_one(book: Book
     assert access is not None
     assert access.grant.person == {"name": "New"}
     assert book.record(dead.access_token) == {}
+
+
+def test_claims_that_changed_since_the_session_was_read_are_the_new_ones(book: Book, clock: Clock) -> None:
+    """Whoever changes them writes them into sessions first and into grants then, where this one was not yet."""
+    book.store.command("HSET", "session:{k}", "person", json.dumps({"name": "New"}))
+    issued = book.redeem(book.open(who=replace(book.who, session_record="session:{k}")))
+    assert isinstance(issued, Issued)
+    access = grants.read_access(book.store, issued.access_token, clock())
+    assert access is not None and access.grant.person == {"name": "New"}

@@ -106,6 +106,7 @@ COMPANIONS = {
     "idp.parts",
     "idp.cookies",
     "idp.csrf",
+    "idp.opened_links",
     "idp.redirects",
     "idp.rendering",
     "idp.security_headers",

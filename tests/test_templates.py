@@ -68,7 +68,9 @@ def test_every_template_is_shown_by_a_sample() -> None:
     sources = {str(path.relative_to(TEMPLATES)): path.read_text(encoding="utf-8") for path in _templates()}
     frontier = set(used)
     while frontier:
-        found = {name for page in frontier for name in re.findall(r'{% (?:extends|include|from) "(.*?)"', sources[page])}
+        found = {
+            name for page in frontier for name in re.findall(r'{% (?:extends|include|from) "(.*?)"', sources[page])
+        }
         frontier = found - used
         used |= found
     assert used == {name for name in sources if not name.startswith("mail/")}

@@ -39,7 +39,7 @@ class Known:
     :ivar prepared: that company made the account, and nobody has used it yet.
     :ivar has_password: whether somebody could prove to be its owner by that.
     :ivar company_subjects: by what names (``Link.subject``) a company's own sign-in has led to it so far.
-    :ivar social: by what login keys (issuer, subject) social providers' sign-ins have.
+    :ivar social: by what login keys (door, issuer, subject) social providers' sign-ins have.
     """
 
     account_id: str
@@ -48,7 +48,7 @@ class Known:
     prepared: bool = False
     has_password: bool = True
     company_subjects: tuple[str, ...] = ()
-    social: tuple[tuple[str, str], ...] = ()
+    social: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,9 @@ def _social_proofs(identity: Identity, owner: Known) -> tuple[Proof, ...]:
     ):  # it waits for whom the company sends, with what the company has given it: only the company knows who
         return ("company",)
     # The provider knows somebody else by this address. It may have been given to another person since, and the mailbox with it.
-    recycled = any(issuer == identity.issuer and subject != identity.subject for issuer, subject in owner.social)
+    # By its door, not its issuer: that of Microsoft names the tenant, and a domain can move to another one.
+    here = identity.door, identity.issuer, identity.subject
+    recycled = any(known[0] == here[0] and known != here for known in owner.social)
     return tuple(proof for proof in ANY_WAY if proof != "mail" or not recycled)
 
 
@@ -192,11 +194,12 @@ def find_email_owner(db: Transaction, canonical: str) -> Known | None:
     row = db.execute(query.with_for_update(of=Account)).first()
     if row is None:
         return None
-    keys = db.execute(select(Link.issuer, Link.subject).where(Link.account_id == row.id).order_by(Link.id)).all()
+    links = select(Link.door, Link.issuer, Link.subject).where(Link.account_id == row.id).order_by(Link.id)
+    keys = db.execute(links).all()
     return replace(
         Known(*row),
-        company_subjects=tuple(subject for issuer, subject in keys if issuer.startswith("company:")),
-        social=tuple((issuer, subject) for issuer, subject in keys if not issuer.startswith("company:")),
+        company_subjects=tuple(subject for _, issuer, subject in keys if issuer.startswith("company:")),
+        social=tuple((door, issuer, sub) for door, issuer, sub in keys if not issuer.startswith("company:")),
     )
 
 

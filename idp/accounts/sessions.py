@@ -83,6 +83,11 @@ class Session:
         return 0 if self.undated else self.auth_time
 
     @property
+    def record(self) -> str:
+        """Its key in Redis."""
+        return _record(self.key)
+
+    @property
     def email(self) -> str:
         """The person's address, as they write it."""
         return str(self.person.get("email", ""))

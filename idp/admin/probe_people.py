@@ -59,7 +59,7 @@ ACTOR = "system"
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One address to try. ``network``: the visitor's address that it is tried from, which nobody else uses."""
+    """One address to try. ``network``: the visitor's address that it is tried from, in a network (/48) that nobody else uses."""
 
     kind: Kind
     address: str
@@ -87,7 +87,7 @@ class ProbePeople:
             for kind in kinds:
                 number = next(self._numbers)
                 address = f"p{number:07x}{self.random(2).hex()}@{domain}"
-                probe = Probe(kind, address, f"2001:db8:{number >> 8:x}:{number & 255:x}::1")
+                probe = Probe(kind, address, f"2001:{0xDB8 + (number >> 16):x}:{number & 0xFFFF:x}::1")
                 if not kind.startswith("unknown"):
                     self._make(db, kind, address, number)
                 probes.append(probe)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from idp.accounts.identity import Identity
 from idp.accounts.sessions import CompanySession
+from idp.redis_store import token_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,12 @@ class Newcomer:
 def newcomer(identity: Identity) -> Newcomer:
     """Somebody who has just come: their address is known if the provider may be believed."""
     return Newcomer(identity, identity.email if identity.email and identity.email_verified else "")
+
+
+def mark_of(comer: Arrival | Newcomer) -> str:
+    """Names who has come on the page that is shown to them: its form counts for nobody else, whoever has come in another tab."""
+    address = comer.address if isinstance(comer, Newcomer) else ""
+    return token_hash("\n".join((comer.identity.issuer, comer.identity.subject, address)))
 
 
 def write_newcomer(who: Newcomer) -> str:

@@ -22,7 +22,7 @@ from idp.accounts.mailed_links import SECRET, find_link, make_link, take_link
 from idp.attempts import Step
 from idp.company_policy import policy_of_company
 from idp.errors import PageError
-from idp.login.arrival import Arrival, Newcomer, read_arrival, read_newcomer, write_newcomer
+from idp.login.arrival import Arrival, Newcomer, mark_of, read_arrival, read_newcomer, write_newcomer
 from idp.login.company_account import Proved, check_stands, decision_about, link_proved
 from idp.login.finish import ask_again, finish, lead_newcomer, linking, show_closed
 from idp.login.journey import find_pending, provider_name, resume, show
@@ -61,6 +61,8 @@ def ask_for_proof() -> Response:
 def take_proof() -> Response:
     """Take the account's password, with the patience of the password door; or go through another door that proves it."""
     pending, comer = _arrived()
+    if request.form.get("who") != mark_of(comer):  # in another tab somebody else has come meanwhile
+        return go("/login/link", p=pending.handle)
     first = _look(comer)
     if not _to_prove(first):
         return _lead(pending, comer, first)
@@ -89,6 +91,8 @@ def send_link() -> Response:
     what is one."""
     here = parts()
     pending, comer = _arrived()
+    if request.form.get("who") != mark_of(comer):
+        return go("/login/link", p=pending.handle)
     if isinstance(comer, Newcomer):
         wait = throttle.take_proof_mail(here.store, email=comer.address, network=peer(), now=here.clock())
         if wait:
@@ -305,6 +309,7 @@ def _page(pending: Pending, comer: Comer, first: ProveFirst, *, status: int = 20
         email=_address(comer),
         provider=provider_name(own) if social else None,
         own=own,
+        who=mark_of(comer),
         by_password=social or "password" in first.proofs,
         by_mail=social or "mail" in first.proofs,
         problem=problem,

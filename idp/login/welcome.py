@@ -12,14 +12,13 @@ from idp.accounts.lifecycle import AddressTaken
 from idp.accounts.linking import Decision, New
 from idp.accounts.standard_claims import told_name
 from idp.errors import PageError
-from idp.login.arrival import Newcomer, read_newcomer
+from idp.login.arrival import Newcomer, mark_of, read_newcomer
 from idp.login.finish import ask_again, finish, lead_newcomer, linking
 from idp.login.journey import find_pending, needs_organizer, provider_name, show
 from idp.login.pending import Pending
 from idp.login.social_account import Accepted, Closed, look_at, settle
 from idp.parts import parts
 from idp.redirects import go
-from idp.redis_store import token_hash
 
 bp = Blueprint("welcome", __name__)
 
@@ -47,7 +46,7 @@ def accept() -> Response:
     decision = _look(who)
     if not isinstance(decision, New) or needs_organizer(pending):
         return lead_newcomer(pending, who, decision)
-    if request.form.get("who") != _mark(who):  # in another tab somebody else has come meanwhile
+    if request.form.get("who") != mark_of(who):  # in another tab somebody else has come meanwhile
         return go("/login/welcome", p=pending.handle)
     version = parts().config.terms_version
     if version and (request.form.get("terms") != "yes" or request.form.get("version") != version):
@@ -70,11 +69,6 @@ def _make(pending: Pending, who: Newcomer, accepted: Accepted) -> Response:
     return ask_again(pending.handle, door)
 
 
-def _mark(who: Newcomer) -> str:
-    """For whom the page was shown: an account is made for no other."""
-    return token_hash("\n".join((who.identity.issuer, who.identity.subject, who.address)))
-
-
 def _look(who: Newcomer) -> Decision | Closed:
     with parts().database.transaction() as db:
         return look_at(db, who, own_issuer=parts().config.issuer)
@@ -88,7 +82,7 @@ def _page(pending: Pending, who: Newcomer, *, problem: str | None = None, status
         status,
         provider=provider_name(who.identity.door),
         email=who.address,
-        who=_mark(who),
+        who=mark_of(who),
         name=told_name(who.identity.name).get("name"),
         terms_url=config.terms_url,
         privacy_url=config.privacy_url,

@@ -132,6 +132,7 @@ class Provider(pyop.provider.Provider):  # type: ignore[misc]  # pyop is untyped
             acr=session.acr,
             person=session.person,
             undated=session.undated,
+            session_record=session.record,
         )
         self._check_subject_identifier_matches_requested(request.claims, authentication.sub)
         response = self.authorize(

@@ -37,8 +37,9 @@ def arrives(
     return Identity("google", issuer, subject, "carol@example.org", verified, "Carol", (), 1_800_000_000)
 
 
-GOOGLE, OTHER = ("https://accounts.google.example", "g-1"), ("https://accounts.google.example", "g-0")
-FACEBOOK = ("https://facebook.example", "f-1")
+GOOGLE, OTHER = ("https://accounts.google.example", "g-1"), ("google", "https://accounts.google.example", "g-0")
+FACEBOOK = ("facebook", "https://facebook.example", "f-1")
+TENANT = ("google", "https://another-tenant.example", "g-1")
 ANYBODY = Known("a1", "active")
 # The rows of docs/linking.md: does the provider vouch for the address, was it proved by mail, the account that is linked, the
 # one that has the address.
@@ -68,6 +69,10 @@ ROWS: dict[str, tuple[bool, bool, Known | None, Known | None]] = {
     "the same, and this provider leads to the account for somebody else: the address may have been given away": (
         *(True, False, None),
         Known("a1", "active", social=(FACEBOOK, OTHER)),
+    ),
+    "the same, and the provider's other tenant leads to it: a domain can move between tenants": (
+        *(True, False, None),
+        Known("a1", "active", social=(TENANT,)),
     ),
     "the same, and a company has prepared the account for somebody who has not come yet": (
         *(True, False, None),
@@ -179,7 +184,7 @@ def test_what_is_known_of_an_account_is_read_with_it(parts: Parts) -> None:
         known = Known(carol, "active", "c" * 32, prepared=False, has_password=True)
         assert find_linked(db, arrives(), own_issuer=OWN) == known
         owner = find_email_owner(db, "carol@example.org")
-        assert owner == Known(carol, "active", "c" * 32, False, True, ("p:old",), (GOOGLE,))
+        assert owner == Known(carol, "active", "c" * 32, False, True, ("p:old",), (("company", *GOOGLE),))
         stranger = create_account(
             db, read_address("x@acme.example"), claims={}, verified=False, password_hash=None, actor="system", now=0,
             random=parts.random,

@@ -100,6 +100,23 @@ def test_whoever_has_not_proved_lately_who_they_are_does_so_before_a_way_changes
     assert back.location == "/me" and links(parts) == [("google", "g-1", "password")]
 
 
+def test_each_form_undoes_the_link_that_its_page_shows(walker: Walker, parts: Parts) -> None:
+    """Two mails are open in two tabs; the browser remembers the one that was opened last."""
+    add_carol(parts)
+    link_google(Walker(walker.app, parts))
+    first = walker.follow(walker.get(mailed(parts, "linked")))
+    link_google(Walker(walker.app, parts), "g-2")
+    walker.follow(walker.get(mailed(parts, "linked")))
+    shown = walker.submit(first, "/me/links/undo")
+    assert (shown.status_code, shown.location) == (
+        303,
+        "/me/links/undo",
+    )  # the page of the other one, and nothing is undone
+    assert [subject for _, subject, _ in links(parts)] == ["g-1", "g-2"]
+    assert walker.submit(walker.follow(shown), "/me/links/undo").status_code == 200
+    assert [subject for _, subject, _ in links(parts)] == ["g-1"]
+
+
 def test_the_last_way_in_stays_and_the_page_says_the_way_out(walker: Walker, parts: Parts) -> None:
     assert opened(walker, walker.follow(walker.submit(come(walker, google()), "/login/welcome", terms="yes")))
     question = walker.get(re.search(r"/me/links/remove\?link=\w+", text(walker.get("/me")))[0])  # type: ignore[index]

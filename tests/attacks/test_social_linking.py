@@ -13,6 +13,7 @@ from idp.parts import Parts
 from tests.conftest import Clock
 from tests.journey import PASSWORD, Walker, add_carol
 from tests.newcomers import (
+    begin,
     come,
     facebook,
     google,
@@ -262,9 +263,9 @@ def test_lk_05_going_through_a_door_that_opens_another_account_links_nothing(mal
     assert 'id="error-page"' in text(answer)
     assert not is_signed_in(mallory)
     # nor by our own door, nor as somebody whom nobody knows
-    forged(mallory, "/login/link", p=handle, door="facebook")
+    mallory.submit(page, "/login/link", door="facebook")
     assert 'id="error-page"' in text(come(mallory, facebook("f-nobody", None), handle))
-    forged(mallory, "/login/link", p=handle, door="facebook")
+    mallory.submit(page, "/login/link", door="facebook")
     forged(mallory, "/login/password", p=handle, username="mallory@example.org", password="a password of mallory")
     assert not is_signed_in(mallory)
     with parts.database.reading() as db:
@@ -382,6 +383,20 @@ def test_nobody_is_asked_where_nobody_may_be(walker: Walker, parts: Parts) -> No
         assert come(walker, identity, handle).status_code == 403
         assert "/login?" in walker.get(f"/login/link?p={handle}").location  # nothing of it is kept
     assert (links(parts), accounts(parts)) == ([], 1)
+
+
+def test_the_password_links_whom_the_page_names_and_nobody_who_came_in_another_tab(
+    walker: Walker, parts: Parts
+) -> None:
+    add_carol(parts)
+    handle = begin(walker)
+    page = come(walker, google(), handle)
+    come(walker, google("g-2"), handle)
+    shown = walker.submit(page, "/login/link", password=PASSWORD)
+    assert shown.location == f"/login/link?p={handle}" and links(parts) == []
+    assert walker.submit(page, "/login/link/send").location == f"/login/link?p={handle}" and mails(parts) == []
+    assert opened(walker, walker.follow(walker.submit(walker.follow(shown), "/login/link", password=PASSWORD)))
+    assert [subject for _, subject, _ in links(parts)] == ["g-2"]
 
 
 def test_two_tabs_end_in_one_link_and_one_session(walker: Walker, parts: Parts) -> None:

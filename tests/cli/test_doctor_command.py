@@ -14,7 +14,7 @@ from idp.config import Config
 from tests import canaries
 from tests.registrations import CLIENTS, REFERENCES
 
-PROVIDERS = "providers:\n  google: {client_id: one, client_secret: \"${GOOGLE_SECRET}\"}\n"
+PROVIDERS = 'providers:\n  google: {client_id: one, client_secret: "${GOOGLE_SECRET}"}\n'
 
 
 @pytest.fixture
