@@ -43,14 +43,20 @@ def exempt(view: View) -> View:
     return view
 
 
+def comes_from_us() -> bool:
+    """Whether the request changes something and only a form of ours may send it. Of any other the form is not read here: its view says
+    how long it may be."""
+    if request.method in ("GET", "HEAD", "OPTIONS") or request.endpoint is None:
+        return False
+    return not getattr(current_app.view_functions[request.endpoint], "csrf_exempt", False)
+
+
 def check() -> None:
     """Refuse a request that changes something and does not come from our own form in this browser.
 
     :raises PageError: ``csrf``.
     """
-    if request.method in ("GET", "HEAD", "OPTIONS") or request.endpoint is None:
-        return
-    if getattr(current_app.view_functions[request.endpoint], "csrf_exempt", False):
+    if not comes_from_us():
         return
     browser = cookies.find(cookies.BROWSER)
     if browser is None:

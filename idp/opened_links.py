@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from flask import Response, request
 
-from idp import cookies
+from idp import cookies, csrf
 from idp.redirects import go
 from idp.redis_store import token_hash
 
@@ -25,7 +25,7 @@ class OpenedField:
 def check() -> Response | None:
     """Show the page anew when its form was made for another link than the one that would be used. Where none is left, the page says
     so itself."""
-    if request.method == "POST" and FIELD in request.form and _mark() not in ("", request.form[FIELD]):
+    if csrf.comes_from_us() and FIELD in request.form and _mark() not in ("", request.form[FIELD]):
         return go(request.path, **({"p": request.form["p"]} if "p" in request.form else {}))
     return None
 
