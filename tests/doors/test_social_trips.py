@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from idp.doors.social_trips import LIFETIME, PARKED, Trip, fetch, make_secret, may_post, park, remember, take
+from idp.doors.social_trips import LIFETIME, PARKED, Trip, Used, fetch, make_secret, may_post, park, remember, take
 from idp.parts import Parts
 from tests.conftest import Clock
 
@@ -38,7 +38,7 @@ def trip(parts: Parts) -> Trip:
 def test_a_trip_comes_back_as_it_left_and_once(parts: Parts, state: str, trip: Trip) -> None:
     remember(parts.store, state, trip, browser=BROWSER)
     assert take(parts.store, state, provider="alpha", browser=BROWSER, now=parts.clock()) == trip
-    assert take(parts.store, state, provider="alpha", browser=BROWSER, now=parts.clock()) == "unknown"
+    assert take(parts.store, state, provider="alpha", browser=BROWSER, now=parts.clock()) == Used(trip)
 
 
 def test_of_many_at_once_one_gets_it(parts: Parts, state: str, trip: Trip) -> None:
@@ -49,7 +49,7 @@ def test_of_many_at_once_one_gets_it(parts: Parts, state: str, trip: Trip) -> No
                 lambda _: take(parts.store, state, provider="alpha", browser=BROWSER, now=parts.clock()), range(16)
             )
         )
-    assert got.count("unknown") == 15
+    assert got.count(trip) == 1 and got.count(Used(trip)) == 15
 
 
 def test_it_is_over_after_a_quarter_of_an_hour(parts: Parts, clock: Clock, state: str, trip: Trip) -> None:

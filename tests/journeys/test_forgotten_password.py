@@ -188,6 +188,7 @@ def test_the_keyboard_is_enough(social: Social, browser: Browser) -> None:
         page.keyboard.type(email)
         press(page, "#forgot-submit")
         press(page, "#no-mail")
+        page.wait_for_url("**/help/no-mail*")
         page.goto(social.mailed(email, "/reset"))
         expect(page.locator("#new-password")).to_be_focused()
         page.keyboard.type("nope")
