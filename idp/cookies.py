@@ -43,6 +43,11 @@ def cookie_name(kind: str, *, secure: bool) -> str:
     return f"__Host-idp_{kind}" if secure else f"idp_{kind}"
 
 
+def may_be(kind: str, value: str) -> bool:
+    """Whether a text looks like a value of one of the kinds above."""
+    return _SHAPES[kind].fullmatch(value) is not None
+
+
 def find_in(header: str, kind: str, *, secure: bool) -> str | None:
     """The value of our cookie in a Cookie header (RFC 6265 section 4.2), or None; of several the first counts."""
     start = cookie_name(kind, secure=secure) + "="
@@ -50,7 +55,7 @@ def find_in(header: str, kind: str, *, secure: bool) -> str | None:
         pair = pair.strip()
         if pair.startswith(start):
             value = pair[len(start) :]
-            return value if _SHAPES[kind].fullmatch(value) else None
+            return value if may_be(kind, value) else None
     return None
 
 

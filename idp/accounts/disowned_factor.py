@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, g
 
-from idp import cookies
+from idp import opened_links
 from idp.accounts.changed_factor import NOT_MINE, NOT_MINE_PATH, take_back
 from idp.accounts.lifecycle import apply_revocations
-from idp.accounts.mailed_links import SECRET, find_link, take_link
+from idp.accounts.mailed_links import find_link, take_link
 from idp.attempts import Step
 from idp.errors import PageError, Unavailable
 from idp.parts import parts
-from idp.redirects import go
 from idp.rendering import render_page
 
 bp = Blueprint("disowned_factor", __name__)
@@ -27,16 +26,12 @@ def ask_to_take_back() -> Response:
 
     The secret moves from the URL into a cookie at once, so that it stays in no history and no log.
     """
-    secret = request.args.get("t")
-    if secret is not None:
-        if not SECRET.fullmatch(secret):
-            raise PageError("link_over")
-        response = go(NOT_MINE_PATH)
-        cookies.put(response, cookies.MAILED_LINK, secret, max_age=LINK_SECONDS)
-        return response
+    moved = opened_links.move_secret(NOT_MINE_PATH, seconds=LINK_SECONDS)
+    if moved is not None:
+        return moved
     here = parts()
     with here.database.reading() as db:
-        mailed = find_link(db, cookies.find(cookies.MAILED_LINK) or "", NOT_MINE, here.clock())
+        mailed = find_link(db, opened_links.secret(), NOT_MINE, here.clock())
         if mailed is None:
             raise PageError("link_over")
         return render_page("accounts/disowned_factor.html", done=False, at=mailed.created_at, **mailed.facts)
@@ -47,7 +42,7 @@ def take_it_back() -> Response:
     """Take out what was added, and sign everybody out of the account."""
     here = parts()
     with here.database.transaction() as db:
-        mailed = take_link(db, cookies.find(cookies.MAILED_LINK) or "", NOT_MINE, here.clock())
+        mailed = take_link(db, opened_links.secret(), NOT_MINE, here.clock())
         if mailed is None or mailed.account_id is None:
             raise PageError("link_over")
         take_back(db, mailed, now=here.clock())
@@ -58,5 +53,5 @@ def take_it_back() -> Response:
     g.receipt = here.attempts.start()
     here.attempts.step(g.receipt, Step.factor_disowned, account_id=account_id, detail=factor)
     response = render_page("accounts/disowned_factor.html", done=True)
-    cookies.remove(response, cookies.MAILED_LINK)
+    opened_links.forget(response)
     return response

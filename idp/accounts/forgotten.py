@@ -85,7 +85,7 @@ def answer_forgotten(db: Transaction, asked: Asked, means: Means) -> Queued:
 
     Whoever calls it bounds how many there can be: none is dropped here, since a stranger could else use up the owner's.
     """
-    known = _find(db, Email.canonical == asked.address)
+    known = find_person(db, Email.canonical == asked.address)
     account_id = known.id if known is not None else ""
     own = own_door(db, asked.address, account_id, "password")
     social = own_door(db, asked.address, account_id, "social")
@@ -124,7 +124,7 @@ def find_reset(db: Transaction, secret: str, now: float, *, hold: bool = False) 
         return None
     if hold:
         db.get_one(Account, link.account_id, with_for_update=True, populate_existing=True)
-    known = _find(db, Email.account_id == link.account_id)
+    known = find_person(db, Email.account_id == link.account_id)
     if known is None or _state(known) != link.facts["state"]:
         return None
     if not own_door(db, known.canonical, known.id, "password", hold=hold).opens:
@@ -155,10 +155,10 @@ def reset_password(db: Transaction, secret: str, password_hash: str, *, now: flo
 
 def state_of(db: Transaction, account_id: str) -> str:
     """What an account is like, so far as a link to get into it rests on that; two that are equal are the same to it."""
-    return _state(_find(db, Email.account_id == account_id))
+    return _state(find_person(db, Email.account_id == account_id))
 
 
-def _find(db: Transaction, which: Any) -> Row[*tuple[Any, ...]] | None:
+def find_person(db: Transaction, which: Any) -> Row[*tuple[Any, ...]] | None:
     """What the mail to an address, and the link in it, depend on. One statement, whoever has it."""
     return db.execute(
         select(

@@ -6,11 +6,11 @@ from contextlib import suppress
 
 from flask import Blueprint, Response, g, request
 
-from idp import cookies
+from idp import opened_links
 from idp.accounts.fresh_proof import prove_anew
 from idp.accounts.lifecycle import apply_revocations
 from idp.accounts.linking import UNDO, UNDO_PATH
-from idp.accounts.mailed_links import SECRET, find_link, take_link
+from idp.accounts.mailed_links import find_link, take_link
 from idp.accounts.sessions import Session
 from idp.accounts.visitor import visitor
 from idp.accounts.ways import LastWay, NoSuchLink, Unlinked, find_undoable, provider_named, undo, unlink, ways_in
@@ -75,16 +75,12 @@ def ask_to_undo() -> Response:
 
     The secret moves from the URL into a cookie at once, so that it stays in no history and no log.
     """
-    secret = request.args.get("t")
-    if secret is not None:
-        if not SECRET.fullmatch(secret):
-            raise PageError("link_over")
-        response = go(UNDO_PATH)
-        cookies.put(response, cookies.MAILED_LINK, secret, max_age=LINK_SECONDS)
-        return response
+    moved = opened_links.move_secret(UNDO_PATH, seconds=LINK_SECONDS)
+    if moved is not None:
+        return moved
     here = parts()
     with here.database.reading() as db:
-        mailed = find_link(db, cookies.find(cookies.MAILED_LINK) or "", UNDO, here.clock())
+        mailed = find_link(db, opened_links.secret(), UNDO, here.clock())
         link = find_undoable(db, mailed) if mailed is not None else None
         if link is None:
             raise PageError("link_over")
@@ -102,7 +98,7 @@ def take_back() -> Response:
     """Undo the link: it is removed, and everybody is signed out of the account."""
     here = parts()
     with here.database.transaction() as db:
-        mailed = take_link(db, cookies.find(cookies.MAILED_LINK) or "", UNDO, here.clock())
+        mailed = take_link(db, opened_links.secret(), UNDO, here.clock())
         link = find_undoable(db, mailed) if mailed is not None else None
         door = link.door if link is not None else ""
         if mailed is None or not undo(db, mailed, now=here.clock()):
@@ -111,7 +107,7 @@ def take_back() -> Response:
     _apply()
     _receipt(account_id, door)
     response = render_page("accounts/undo_link.html", done=True, provider=provider_named(door, here.providers))
-    cookies.remove(response, cookies.MAILED_LINK)
+    opened_links.forget(response)
     return response
 
 

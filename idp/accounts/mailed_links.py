@@ -6,7 +6,6 @@ Opening a link changes nothing, because mail scanners open links too; only the f
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -20,7 +19,6 @@ RESET = "reset"  # the purpose of the link that sets a forgotten password (forgo
 SIGN_UP = "sign_up"  # of the one that proves the address of a new account (signing_up.py)
 RECOVERY = "prove_recovery"  # of the one that proves a recovery address (recovery_address.py)
 INVITE = "invite"  # of the one in an invitation (invitations.py)
-SECRET = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 random bytes
 
 
 def make_link(

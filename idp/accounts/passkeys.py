@@ -169,7 +169,7 @@ class Passkeys:
                 require_user_verification=True,
             )
             decoded_public_key_to_cryptography(decode_credential_public_key(made.credential_public_key))
-        except Exception as error:  # noqa: BLE001 # as above
+        except Exception as error:  # noqa: BLE001 # what it checks was written by a stranger too
             return NotBelieved("passkey_wrong", _said(error))
         credential_id = bytes_to_base64url(made.credential_id)
         if len(made.credential_id) > LONGEST_ID:
@@ -227,7 +227,7 @@ class Passkeys:
                 credential_current_sign_count=0,  # compared below, where nobody can come in between
                 require_user_verification=True,
             )
-        except Exception as error:  # noqa: BLE001 # as above
+        except Exception as error:  # noqa: BLE001 # what it checks was written by a stranger too
             return NotBelieved("passkey_wrong", _said(error))
         if not _note_use(db, passkey, shown.new_sign_count, now):
             return NotBelieved("passkey_copied")

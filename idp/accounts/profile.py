@@ -8,12 +8,12 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 from sqlalchemy import select
 
-from idp import audit, cookies, grants
+from idp import audit, cookies, grants, opened_links
 from idp.accounts import devices
 from idp.accounts.company_sign_out import go_to_company
 from idp.accounts.consents import consents_of
 from idp.accounts.lifecycle import apply_revocations, change_claims, end_everything, withdraw_consent
-from idp.accounts.mailed_links import SECRET, find_link, take_link
+from idp.accounts.mailed_links import find_link, take_link
 from idp.accounts.remembered import forget
 from idp.accounts.sessions import Session, end_sessions, queue_logout_notices, sessions_of
 from idp.accounts.visitor import visitor
@@ -150,16 +150,12 @@ def ask_not_me() -> Response:
 
     The secret moves from the URL into a cookie at once, so that it stays in no history and no log.
     """
-    secret = request.args.get("t")
-    if secret is not None:
-        if not SECRET.fullmatch(secret):
-            raise PageError("link_over")
-        response = go(devices.NOT_ME_PATH)
-        cookies.put(response, cookies.MAILED_LINK, secret, max_age=LINK_SECONDS)
-        return response
+    moved = opened_links.move_secret(devices.NOT_ME_PATH, seconds=LINK_SECONDS)
+    if moved is not None:
+        return moved
     here = parts()
     with here.database.reading() as db:
-        link = find_link(db, cookies.find(cookies.MAILED_LINK) or "", devices.NOT_ME, here.clock())
+        link = find_link(db, opened_links.secret(), devices.NOT_ME, here.clock())
         if link is None:
             raise PageError("link_over")
         return render_page(
@@ -177,7 +173,7 @@ def take_not_me() -> Response:
     """The owner says that the sign-in was not theirs: all sessions and grants end, and the device is a stranger again."""
     here = parts()
     with here.database.transaction() as db:
-        link = take_link(db, cookies.find(cookies.MAILED_LINK) or "", devices.NOT_ME, here.clock())
+        link = take_link(db, opened_links.secret(), devices.NOT_ME, here.clock())
         if link is None or link.account_id is None:
             raise PageError("link_over")
         account_id = link.account_id
@@ -187,7 +183,7 @@ def take_not_me() -> Response:
     _apply()
     _receipt(account_id)
     response = render_page("accounts/not_me.html", done=True)
-    cookies.remove(response, cookies.MAILED_LINK)
+    opened_links.forget(response)
     return response
 
 

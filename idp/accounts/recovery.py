@@ -6,11 +6,10 @@ from contextlib import suppress
 
 from flask import Blueprint, Response, g, request
 
-from idp import cookies, throttle
+from idp import opened_links, throttle
 from idp.accounts.fresh_proof import prove_anew
 from idp.accounts.identity import read_address
 from idp.accounts.lifecycle import apply_revocations
-from idp.accounts.mailed_links import SECRET
 from idp.accounts.recovery_address import (
     LIFETIME,
     PATH,
@@ -100,12 +99,12 @@ def remove() -> Response:
 @bp.get(PATH)
 def open_proof() -> Response:
     """What the mailed link leads to. Opening it changes nothing; the secret moves from the URL into a cookie at once."""
-    opened = _opened(PATH, LIFETIME)
-    if opened is not None:
-        return opened
+    moved = opened_links.move_secret(PATH, seconds=LIFETIME)
+    if moved is not None:
+        return moved
     here = parts()
     with here.database.reading() as db:
-        asked = find_asked(db, _secret(), here.clock())
+        asked = find_asked(db, opened_links.secret(), here.clock())
         if asked is None:
             raise PageError("link_over")
         account_id, address = asked
@@ -118,24 +117,24 @@ def take_proof() -> Response:
     """The mailbox has agreed: the address counts from now on. Nobody is signed in by it."""
     here = parts()
     with here.database.transaction() as db:
-        account_id = set_recovery(db, _secret(), _means(None))
+        account_id = set_recovery(db, opened_links.secret(), _means(None))
         if account_id is None:
             raise PageError("link_over")
     _note(Step.recovery_set, account_id)
     response = render_page("accounts/recovery_confirm.html", undo=False, done=True)
-    cookies.remove(response, cookies.MAILED_LINK)
+    opened_links.forget(response)
     return response
 
 
 @bp.get(UNDO_PATH)
 def ask_to_undo() -> Response:
     """What the link in the mail that announced the address leads to; likewise."""
-    opened = _opened(UNDO_PATH, LIFETIME)
-    if opened is not None:
-        return opened
+    moved = opened_links.move_secret(UNDO_PATH, seconds=LIFETIME)
+    if moved is not None:
+        return moved
     here = parts()
     with here.database.reading() as db:
-        found = find_undoable_recovery(db, _secret(), here.clock())
+        found = find_undoable_recovery(db, opened_links.secret(), here.clock())
         if found is None:
             raise PageError("link_over")
     return render_page("accounts/recovery_confirm.html", undo=True, done=False, person="", address=found[1])
@@ -146,7 +145,7 @@ def take_back() -> Response:
     """The address is gone, and everybody is signed out."""
     here = parts()
     with here.database.transaction() as db:
-        account_id = undo_recovery(db, _secret(), now=here.clock())
+        account_id = undo_recovery(db, opened_links.secret(), now=here.clock())
         if account_id is None:
             raise PageError("link_over")
     # Without Redis no session works; the worker brings it what changed when it is back.
@@ -154,24 +153,8 @@ def take_back() -> Response:
         apply_revocations(here.database, here.store, here.clients, here.clock())
     _note(Step.signed_out, account_id)
     response = render_page("accounts/recovery_confirm.html", undo=True, done=True)
-    cookies.remove(response, cookies.MAILED_LINK)
+    opened_links.forget(response)
     return response
-
-
-def _opened(path: str, lifetime: int) -> Response | None:
-    """The way on from a link that was just opened; None when its secret is in the cookie already."""
-    secret = request.args.get("t")
-    if secret is None:
-        return None
-    if not SECRET.fullmatch(secret):
-        raise PageError("link_over")
-    response = go(path)
-    cookies.put(response, cookies.MAILED_LINK, secret, max_age=lifetime)
-    return response
-
-
-def _secret() -> str:
-    return cookies.find(cookies.MAILED_LINK) or ""
 
 
 def _means(locale: str | None) -> Means:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session as Transaction
 
-from idp.accounts.forgotten import Asked, Means, Queued
+from idp.accounts.forgotten import Asked, Means, Queued, find_person
 from idp.accounts.identity import Address, read_address
 from idp.accounts.lifecycle import accept_terms, create_account
 from idp.accounts.mailed_links import SIGN_UP, find_link, make_link, take_link
@@ -21,7 +21,7 @@ from idp.accounts.standard_claims import told_name
 from idp.accounts.ways import provider_named
 from idp.enforcement import own_door
 from idp.mail import check_recipient, queue_mail
-from idp.models import Account, Company, Email, Invitation, Link, MailedLink, Member, Password
+from idp.models import Account, Email, Link, MailedLink
 
 PATH = "/verify"
 LIFETIME = 24 * 3600  # seconds
@@ -53,7 +53,7 @@ def answer_sign_up(db: Transaction, asked: Asked, written: str, means: Means) ->
 
     :param written: the address as it was typed.
     """
-    known = _find(db, asked.address)
+    known = find_person(db, Email.canonical == asked.address)
     account_id = known.id if known is not None else ""
     by_password = own_door(db, asked.address, account_id, "password").opens
     by_social = own_door(db, asked.address, account_id, "social").opens
@@ -134,24 +134,3 @@ def _verified(db: Transaction, link: MailedLink | None) -> Verified | None:
     if db.scalar(select(Email.id).where(Email.canonical == address.canonical)) is not None:
         return None
     return Verified(address, {name: link.facts[name] for name in ("receipt", "p")})
-
-
-def _find(db: Transaction, canonical: str) -> Row[*tuple[Any, ...]] | None:
-    """What the mail to an address depends on. One statement, whoever has it."""
-    return db.execute(
-        select(
-            Account.id,
-            Account.state,
-            Account.locale,
-            Email.address,
-            Password.hash,
-            Company.name.label("company"),
-            (Invitation.account_id.is_not(None) & Invitation.accepted_at.is_(None)).label("invited"),
-        )
-        .join_from(Account, Email)
-        .outerjoin(Password, Password.account_id == Account.id)
-        .outerjoin(Member, Member.account_id == Account.id)
-        .outerjoin(Company, Company.id == Member.company_id)
-        .outerjoin(Invitation, Invitation.account_id == Account.id)
-        .where(Email.canonical == canonical)
-    ).first()

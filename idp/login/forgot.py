@@ -11,17 +11,16 @@ from typing import Any
 
 from flask import Blueprint, Response, g, request
 
-from idp import cookies, throttle
+from idp import cookies, opened_links, throttle
 from idp.accounts.changed_password import tell_changed_password
 from idp.accounts.devices import describe_agent
 from idp.accounts.forgotten import LIFETIME, PATH, Asked, Means, Reset, answer_forgotten, find_reset, reset_password
 from idp.accounts.identity import canonical_email
 from idp.accounts.lifecycle import apply_revocations
-from idp.accounts.mailed_links import SECRET
 from idp.accounts.password_rules import Weak, about_account, judge, shortest_for
 from idp.accounts.remembered import remembered
 from idp.attempts import Step
-from idp.errors import Unavailable
+from idp.errors import PageError, Unavailable
 from idp.login.asked_mails import note_asked
 from idp.login.journey import find_if_any, find_pending, resume, show, social_doors
 from idp.login.pending import Pending
@@ -81,16 +80,15 @@ def open_link() -> Response:
 
     The secret moves from the URL into a cookie at once, so that it stays in no history and no log.
     """
-    secret = request.args.get("t")
-    if secret is not None:
-        if not SECRET.fullmatch(secret):  # cut by the mail program
-            return _over()
-        response = go(PATH)
-        cookies.put(response, cookies.MAILED_LINK, secret, max_age=LIFETIME)
-        return response
+    try:
+        moved = opened_links.move_secret(PATH, seconds=LIFETIME)
+    except PageError:
+        return _over()
+    if moved is not None:
+        return moved
     here = parts()
     with here.database.reading() as db:
-        reset = find_reset(db, _secret(), here.clock())
+        reset = find_reset(db, opened_links.secret(), here.clock())
         shortest = shortest_for(db, reset.account_id) if reset is not None else 0
     return _form(reset, shortest) if reset is not None else _over()
 
@@ -101,7 +99,7 @@ def take_password() -> Response:
     here = parts()
     password = request.form.get("password", "")
     with here.database.reading() as db:
-        reset = find_reset(db, _secret(), here.clock())
+        reset = find_reset(db, opened_links.secret(), here.clock())
         if reset is None:
             return _over()
         shortest = shortest_for(db, reset.account_id)
@@ -112,7 +110,7 @@ def take_password() -> Response:
         return _form(reset, shortest, verdict)
     hashed = here.hasher.hash(password)
     with here.database.transaction() as db:
-        done = reset_password(db, _secret(), hashed, now=here.clock())
+        done = reset_password(db, opened_links.secret(), hashed, now=here.clock())
         if done is not None:
             account = db.get_one(Account, done.account_id)
             tell_changed_password(
@@ -133,12 +131,8 @@ def take_password() -> Response:
     here.attempts.step(pending.receipt, Step.password_reset, account_id=reset.account_id, address=peer())
     find_pending(pending.handle, email=reset.address)
     response = go("/login/password", p=pending.handle, notice="reset")
-    cookies.remove(response, cookies.MAILED_LINK)
+    opened_links.forget(response)
     return response
-
-
-def _secret() -> str:
-    return cookies.find(cookies.MAILED_LINK) or ""
 
 
 def _over() -> Response:

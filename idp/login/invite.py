@@ -14,10 +14,9 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 from sqlalchemy.exc import IntegrityError
 
-from idp import cookies
+from idp import opened_links
 from idp.accounts.invitations import PATH, Invited, find_invited, set_first_password, take_invitation
 from idp.accounts.lifecycle import apply_revocations
-from idp.accounts.mailed_links import SECRET
 from idp.accounts.password_rules import Weak, about_account, judge, shortest_for
 from idp.accounts.passwords import mark_of
 from idp.accounts.standard_claims import told_name
@@ -45,13 +44,9 @@ KEPT = 3600  # seconds for which the browser keeps the secret of the link: whoev
 def open_invitation() -> Response:
     """What the mailed link leads to: the ways to take the account. The secret moves from the URL into a cookie at once, so that it
     stays in no history and no log."""
-    secret = request.args.get("t")
-    if secret is not None:
-        if not SECRET.fullmatch(secret):  # cut by the mail program
-            raise PageError("invite_over")
-        response = go(PATH)
-        cookies.put(response, cookies.MAILED_LINK, secret, max_age=KEPT)
-        return response
+    moved = opened_links.move_secret(PATH, seconds=KEPT, over="invite_over")
+    if moved is not None:
+        return moved
     return _page(_invited())
 
 
@@ -92,7 +87,7 @@ def accept_social() -> Response:
     who = replace(who, address=invited.canonical, known_by="mail")
     try:
         with here.database.transaction() as db:
-            taken = take_invitation(db, _secret(), here.config.terms_version, now=here.clock())
+            taken = take_invitation(db, opened_links.secret(), here.config.terms_version, now=here.clock())
             closed = link_newcomer(db, invited.account_id, who, "mail", linking(who.identity.door)) if taken else None
             if closed is not None:
                 db.rollback()
@@ -122,7 +117,7 @@ def _with_password(invited: Invited) -> Response:
         return _page(invited, problem="welcome.terms_missing")
     hashed = here.hasher.hash(password)
     with here.database.transaction() as db:
-        taken = take_invitation(db, _secret(), here.config.terms_version, now=here.clock())
+        taken = take_invitation(db, opened_links.secret(), here.config.terms_version, now=here.clock())
         if taken is not None and taken.by_password:
             set_first_password(db, taken.account_id, hashed, now=here.clock())
         else:
@@ -153,7 +148,7 @@ def _invited() -> Invited:
     """
     here = parts()
     with here.database.reading() as db:
-        invited = find_invited(db, _secret(), here.clock())
+        invited = find_invited(db, opened_links.secret(), here.clock())
     if invited is None:
         raise PageError("invite_over")
     return invited
@@ -171,12 +166,8 @@ def _accepts_terms() -> bool:
     return not version or (request.form.get("terms") == "yes" and request.form.get("version") == version)
 
 
-def _secret() -> str:
-    return cookies.find(cookies.MAILED_LINK) or ""
-
-
 def _without_secret(response: Response) -> Response:
-    cookies.remove(response, cookies.MAILED_LINK)
+    opened_links.forget(response)
     return response
 
 

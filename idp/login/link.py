@@ -15,10 +15,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Transaction
 
-from idp import cookies, throttle
+from idp import cookies, opened_links, throttle
 from idp.accounts.lifecycle import apply_revocations
 from idp.accounts.linking import Decision, ProveFirst
-from idp.accounts.mailed_links import SECRET, find_link, make_link, take_link
+from idp.accounts.mailed_links import find_link, make_link, take_link
 from idp.attempts import Step
 from idp.company_policy import policy_of_company
 from idp.errors import PageError
@@ -109,16 +109,12 @@ def send_link() -> Response:
 @bp.get("/login/link/mail")
 def open_link() -> Response:
     """What the mailed link leads to. Opening it changes nothing; the secret moves from the URL into a cookie at once."""
-    secret = request.args.get("t")
-    if secret is not None:
-        if not SECRET.fullmatch(secret):
-            raise PageError("link_over")
-        response = go(PATH)
-        cookies.put(response, cookies.MAILED_LINK, secret, max_age=LIFETIME)
-        return response
+    moved = opened_links.move_secret(PATH, seconds=LIFETIME)
+    if moved is not None:
+        return moved
     here = parts()
     with here.database.reading() as db:
-        comer = _mailed(find_link(db, cookies.find(cookies.MAILED_LINK) or "", PURPOSE, here.clock()))
+        comer = _mailed(find_link(db, opened_links.secret(), PURPOSE, here.clock()))
         company = policy_of_company(db, comer.company_id).name if isinstance(comer, Arrival) else None
     provider = provider_name(comer.identity.door) if company is None else None
     return render_page("login/link_confirm.html", company=company, provider=provider, email=_address(comer))
@@ -130,7 +126,7 @@ def take_mailed_link() -> Response:
     here = parts()
     try:
         with here.database.transaction() as db:
-            mailed = take_link(db, cookies.find(cookies.MAILED_LINK) or "", PURPOSE, here.clock())
+            mailed = take_link(db, opened_links.secret(), PURPOSE, here.clock())
             comer = _mailed(mailed)
             first = _decide(db, comer)
             if mailed is None or not _to_prove(first) or first.account_id != mailed.account_id:
@@ -147,7 +143,7 @@ def take_mailed_link() -> Response:
     apply_revocations(here.database, here.store, here.clients, here.clock())
     _note_linked(pending.receipt, comer, first.account_id)
     response = _ask_again(pending.handle, comer)
-    cookies.remove(response, cookies.MAILED_LINK)
+    opened_links.forget(response)
     return response
 
 

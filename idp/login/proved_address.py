@@ -12,11 +12,11 @@ from dataclasses import replace
 from flask import Blueprint, Response, g, request
 from sqlalchemy.exc import IntegrityError
 
-from idp import cookies, throttle
+from idp import cookies, opened_links, throttle
 from idp.accounts.identity import canonical_email
 from idp.accounts.lifecycle import apply_revocations
 from idp.accounts.linking import Decision, ProveFirst
-from idp.accounts.mailed_links import SECRET, find_link, make_link, take_link
+from idp.accounts.mailed_links import find_link, make_link, take_link
 from idp.attempts import Step
 from idp.errors import PageError
 from idp.login.arrival import Newcomer, read_newcomer, write_newcomer
@@ -108,16 +108,12 @@ def take_address() -> Response:
 @bp.get("/login/address/mail")
 def open_proof() -> Response:
     """What the mailed link leads to. Opening it changes nothing; the secret moves from the URL into a cookie at once."""
-    secret = request.args.get("t")
-    if secret is not None:
-        if not SECRET.fullmatch(secret):
-            raise PageError("link_over")
-        response = go(PATH)
-        cookies.put(response, cookies.MAILED_LINK, secret, max_age=LIFETIME)
-        return response
+    moved = opened_links.move_secret(PATH, seconds=LIFETIME)
+    if moved is not None:
+        return moved
     here = parts()
     with here.database.reading() as db:
-        who = _mailed(find_link(db, cookies.find(cookies.MAILED_LINK) or "", PURPOSE, here.clock()))
+        who = _mailed(find_link(db, opened_links.secret(), PURPOSE, here.clock()))
     return render_page("login/address_confirm.html", provider=provider_name(who.identity.door), email=who.address)
 
 
@@ -128,7 +124,7 @@ def take_proof() -> Response:
     account_id = ""
     try:
         with here.database.transaction() as db:
-            mailed = take_link(db, cookies.find(cookies.MAILED_LINK) or "", PURPOSE, here.clock())
+            mailed = take_link(db, opened_links.secret(), PURPOSE, here.clock())
             who = _mailed(mailed)
             handle = mailed.facts["p"] if mailed is not None else ""
             missing: Decision | Closed | None = look_at(db, who, own_issuer=here.config.issuer)
@@ -144,7 +140,7 @@ def take_proof() -> Response:
         apply_revocations(here.database, here.store, here.clients, here.clock())
         here.attempts.step(pending.receipt, Step.linked, door=who.identity.door, account_id=account_id)
         response = ask_again(pending.handle, who.identity.door)
-    cookies.remove(response, cookies.MAILED_LINK)
+    opened_links.forget(response)
     return response
 
 

@@ -10,15 +10,15 @@ from typing import Any
 
 from flask import Blueprint, Response, g, request
 
-from idp import cookies, throttle
+from idp import cookies, opened_links, throttle
 from idp.accounts.forgotten import Asked, Means
 from idp.accounts.identity import read_address
 from idp.accounts.lifecycle import AddressTaken
-from idp.accounts.mailed_links import SECRET
 from idp.accounts.password_rules import Weak, judge, shortest_for
 from idp.accounts.remembered import remembered
 from idp.accounts.signing_up import LIFETIME, PATH, Chosen, Verified, answer_sign_up, find_verified, make_account
 from idp.attempts import Step
+from idp.errors import PageError
 from idp.login.asked_mails import note_asked
 from idp.login.finish import finish, show_closed
 from idp.login.journey import find_pending, needs_organizer, park, resume, show
@@ -88,16 +88,15 @@ def open_link() -> Response:
 
     The secret moves from the URL into a cookie at once, so that it stays in no history and no log.
     """
-    secret = request.args.get("t")
-    if secret is not None:
-        if not SECRET.fullmatch(secret):  # cut by the mail program
-            return _over()
-        response = go(PATH)
-        cookies.put(response, cookies.MAILED_LINK, secret, max_age=LIFETIME)
-        return response
+    try:
+        moved = opened_links.move_secret(PATH, seconds=LIFETIME)
+    except PageError:
+        return _over()
+    if moved is not None:
+        return moved
     here = parts()
     with here.database.reading() as db:
-        verified = find_verified(db, _secret(), here.clock())
+        verified = find_verified(db, opened_links.secret(), here.clock())
         shortest = shortest_for(db, verified.address.domain) if verified is not None else 0
     return _form(verified, shortest) if verified is not None else _over()
 
@@ -109,7 +108,7 @@ def take_password() -> Response:
     now = here.clock()
     password, name = request.form.get("password", ""), request.form.get("name", "").strip()[:LONGEST_NAME]
     with here.database.transaction() as db:
-        verified = find_verified(db, _secret(), now)
+        verified = find_verified(db, opened_links.secret(), now)
         if verified is None:
             return _over()
         closed = closed_to(db, verified.address.canonical)
@@ -127,7 +126,7 @@ def take_password() -> Response:
     chosen = Chosen(here.hasher.hash(password), name, terms)
     try:
         with here.database.transaction() as db:
-            made = make_account(db, _secret(), chosen, now=here.clock(), random=here.random)
+            made = make_account(db, opened_links.secret(), chosen, now=here.clock(), random=here.random)
             identity = identity_by_password(made[0].id, verified.address.canonical) if made is not None else None
     except AddressTaken:
         identity = None
@@ -135,12 +134,8 @@ def take_password() -> Response:
         return _over()
     here.attempts.step(pending.receipt, Step.signed_up, account_id=identity.subject, address=peer())
     response = finish(pending, identity, kept=pending.keep)
-    cookies.remove(response, cookies.MAILED_LINK)
+    opened_links.forget(response)
     return response
-
-
-def _secret() -> str:
-    return cookies.find(cookies.MAILED_LINK) or ""
 
 
 def _closed(pending: Pending, closed: Closed, address: str) -> Response:

@@ -226,10 +226,11 @@ def test_what_is_known_of_one_person_is_never_used_for_another(breached: BreachL
 
     def judged(number: int) -> tuple[str, str]:
         own, other = f"quizzaciously{number}@a.example", f"quizzaciously{(number + 1) % 8}"
-        return tuple(  # type: ignore[return-value]
-            getattr(judge(f"{name}", about=(own,), breached=breached), "reason", "")
+        first, second = (
+            getattr(judge(name, about=(own,), breached=breached), "reason", "")
             for name in (own.partition("@")[0], f"zx{other}wk")
         )
+        return first, second
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(judged, [number % 8 for number in range(200)])) == {("password_about_you", "")}

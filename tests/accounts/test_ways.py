@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from werkzeug.test import TestResponse
 
 from idp.accounts.sessions import find_session
 from idp.accounts.ways import LastWay, NoSuchLink, Unlinked, Way, unlink, ways_in
@@ -28,6 +29,13 @@ def walker(parts: Parts) -> Walker:
 def link_google(walker: Walker, subject: str = "g-1") -> None:
     """Carol comes from Google and proves by her password that the account is hers."""
     assert opened(walker, walker.follow(walker.submit(come(walker, google(subject)), "/login/link", password=PASSWORD)))
+
+
+def way_out(page: TestResponse) -> str:
+    """Where the page of one's own leads to take the first link away."""
+    found = re.search(r"/me/links/remove\?link=\w+", text(page))
+    assert found is not None
+    return found[0]
 
 
 def ways(parts: Parts, account_id: str) -> list[Way]:
@@ -66,7 +74,7 @@ def test_a_link_is_taken_away_after_a_question_and_its_sessions_end(walker: Walk
     offline = give(parts, by_google, offline=True)
     mine = Walker(walker.app, parts)
     mine.sign_in(mine.get("/me"))
-    question = mine.get(re.search(r"/me/links/remove\?link=\w+", text(mine.get("/me")))[0])  # type: ignore[index]
+    question = mine.get(way_out(mine.get("/me")))
     assert 'id="unlink-page"' in text(question) and links(parts) == [("google", "g-1", "password")]
     assert mine.submit(question, "/me/links/remove").location == "/me?notice=unlinked"
     assert links(parts) == []
@@ -94,7 +102,7 @@ def test_whoever_has_not_proved_lately_who_they_are_does_so_before_a_way_changes
     if act == "add":
         anew = mine.submit(page, "/login/social/facebook/link")
     else:
-        anew = mine.get(re.search(r"/me/links/remove\?link=\w+", text(page))[0])  # type: ignore[index]
+        anew = mine.get(way_out(page))
     assert anew.location == "/login?again=%2Fme"
     back = mine.submit(mine.follow(anew), "/login/password", username="carol@example.org", password=PASSWORD)
     assert back.location == "/me" and links(parts) == [("google", "g-1", "password")]
@@ -119,7 +127,7 @@ def test_each_form_undoes_the_link_that_its_page_shows(walker: Walker, parts: Pa
 
 def test_the_last_way_in_stays_and_the_page_says_the_way_out(walker: Walker, parts: Parts) -> None:
     assert opened(walker, walker.follow(walker.submit(come(walker, google()), "/login/welcome", terms="yes")))
-    question = walker.get(re.search(r"/me/links/remove\?link=\w+", text(walker.get("/me")))[0])  # type: ignore[index]
+    question = walker.get(way_out(walker.get("/me")))
     assert question.status_code == 403 and 'href="/me#ways"' in text(question)
     carol = links_owner(parts)
     assert take_away(parts, carol, name_of(parts, carol)) == LastWay()

@@ -7,7 +7,9 @@ import re
 
 import pytest
 from flask import Flask
+from werkzeug.test import TestResponse
 
+from idp.accounts.identity import Identity
 from idp.accounts.lifecycle import primary_email, suspend
 from idp.accounts.passwords import find_credentials
 from idp.app import create_app
@@ -24,9 +26,9 @@ from tests.saml_parties import Customer, decide_for
 ALICE = "alice@acme.example"
 
 
-def over(page: object) -> bool:
+def over(page: TestResponse) -> bool:
     """Whether an answer says that the invitation counts no more."""
-    html = text(page)  # type: ignore[arg-type]  # a TestResponse
+    html = text(page)
     return 'id="error-page"' in html and "invitation" in html
 
 
@@ -174,19 +176,19 @@ def open_app(parts: Parts) -> Flask:
     ],
     ids=["the same address", "another", "none", "not believed", "another, not believed"],
 )
-def test_by_a_social_provider_whatever_address_it_names(open_app: Flask, parts: Parts, identity: object) -> None:
+def test_by_a_social_provider_whatever_address_it_names(open_app: Flask, parts: Parts, identity: Identity) -> None:
     walker = Walker(open_app, parts)
     carol = invited(parts)
-    handle = to_provider(walker, invitation(parts), identity.door)  # type: ignore[attr-defined]  # an Identity
-    page = come(walker, identity, handle)  # type: ignore[arg-type]
+    handle = to_provider(walker, invitation(parts), identity.door)
+    page = come(walker, identity, handle)
     assert 'id="invite-social-page"' in text(page)
     assert not proved(parts, carol) and links(parts) == []
     answer = walker.submit(page, "/invite/social")
-    assert f"/login/social/{identity.door}?p=" in text(answer)  # type: ignore[attr-defined]
-    assert links(parts) == [(identity.door, identity.subject, "mail")]  # type: ignore[attr-defined]
+    assert f"/login/social/{identity.door}?p=" in text(answer)
+    assert links(parts) == [(identity.door, identity.subject, "mail")]
     assert (state(parts, carol), proved(parts, carol)) == (("active", 1), True)
     assert not is_signed_in(walker)
-    assert come(walker, identity, handle).request.path == "/me"  # type: ignore[arg-type]
+    assert come(walker, identity, handle).request.path == "/me"
     assert is_signed_in(walker)
     assert ("linked", "carol@example.org") in mails(parts)
 
