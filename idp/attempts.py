@@ -79,6 +79,8 @@ class Step(StrEnum):
     password_reset = auto()  # another one was set by the link in it
     invitation_accepted = auto()  # by the link in the mail
     recovery_set = auto()  # where the mail about a forgotten password goes from now on
+    email_changed = auto()  # both mailboxes have agreed to another address
+    email_reverted = auto()  # the old one has taken it back
     throttled = auto()
     account_decision = auto()
     address_asked = auto()  # the provider names no address that may be believed
@@ -108,6 +110,8 @@ _ENDS = {  # what an attempt has become by a step without a reason
     Step.token_refreshed: "done",
     Step.password_reset: "done",
     Step.recovery_set: "done",
+    Step.email_changed: "done",
+    Step.email_reverted: "done",
     Step.factor_added: "done",
     Step.factor_removed: "done",
     Step.factor_disowned: "done",

@@ -151,6 +151,16 @@ class EmailChange(Table):
     new_proved_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
+class HeldAddress(Table):
+    """An address that an account has had lately: nobody else can have it while its mailbox may take it back."""
+
+    __tablename__ = "held_addresses"
+
+    canonical: Mapped[str] = mapped_column(String(320), primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+    until: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
 class Invitation(Table):
     """That somebody was asked to use the account which was made for them; only the link that was sent last works."""
 

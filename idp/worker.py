@@ -16,7 +16,7 @@ from sqlalchemy import delete, select
 
 from idp.attempts import prune_attempts
 from idp.errors import IdpError
-from idp.models import LogoutNotice, MailedLink, OutboxMail, Revocation
+from idp.models import EmailChange, HeldAddress, LogoutNotice, MailedLink, OutboxMail, Revocation
 from idp.outbox import LOGOUT_NOTICES, MAILS
 
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ def prune(database: Database, now: float) -> bool:
         (OutboxMail.id, (OutboxMail.state != "waiting") & (OutboxMail.created_at < at - 30 * DAY)),
         (LogoutNotice.id, (LogoutNotice.state != "waiting") & (LogoutNotice.created_at < at - 30 * DAY)),
         (Revocation.id, Revocation.done_at < at - 30 * DAY),
+        (HeldAddress.canonical, HeldAddress.until < at),
+        (EmailChange.account_id, EmailChange.expires_at < at),
     ):
         # Looked for without the lock of writers, so that no sign-in waits for it.
         with database.reading() as db:

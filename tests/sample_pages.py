@@ -12,6 +12,7 @@ from typing import Any
 from flask import Flask, Response
 
 from idp.accounts.activity import Act
+from idp.accounts.emails import Mailbox, OwnEmail
 from idp.accounts.password_rules import Weak
 from idp.accounts.profile import PARTS
 from idp.accounts.recovery_address import Recovery
@@ -179,6 +180,17 @@ def _new_password(x: Text, *advice: str, reason: str = "") -> dict[str, Any]:
         SimpleNamespace(reason=reason, advice=tuple(f"new_password.advice.{one}" for one in advice)) if reason else None
     )
     return {"username": x("carol@example.org"), "shortest": 8, "weak": weak}
+
+
+def _own_email(x: Text, *, wanted: bool = False, **more: Any) -> dict[str, Any]:
+    new = x("carol.angstrom-of-a-long-name@a-company-with-a-long-name.example") if wanted else None
+    agreed: frozenset[Mailbox] = frozenset({"new"} if wanted else ())
+    values = {"own": OwnEmail(x("carol@example.org"), True, new, agreed, ""), "username": "", "company": None}
+    return values | {"notice": None, "problem": None, "wait": None, "receipt": None} | more
+
+
+def _email_answer(x: Text, stage: str, mailbox: str) -> dict[str, Any]:
+    return {"stage": stage, "mailbox": mailbox, "old": x("carol@example.org"), "new": x("carol@home.example")}
 
 
 def _recovery(x: Text, **more: Any) -> dict[str, Any]:
@@ -658,6 +670,27 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         lambda x: {"undo": True, "done": False, "person": "", "address": x("carol@home.example")},
     ),
     "recovery-undone": ("accounts/recovery_confirm.html", lambda x: {"undo": True, "done": True}),
+    "own-email": ("accounts/own_email.html", lambda x: _own_email(x)),
+    "own-email-asked": ("accounts/own_email.html", lambda x: _own_email(x, wanted=True, notice="asked")),
+    "own-email-problem": (
+        "accounts/own_email.html",
+        lambda x: _own_email(x, username=x("carol@"), problem="login.email_malformed", notice="forgotten"),
+    ),
+    "own-email-of-company": (
+        "accounts/own_email.html",
+        lambda x: _own_email(x, username=x("carol@acme.example"), problem="email.of_company", company=x("Acme")),
+    ),
+    "own-email-hindered": (
+        "accounts/own_email.html",
+        lambda x: _own_email(x, own=OwnEmail(x("carol@acme.example"), True, None, frozenset(), "company")),
+    ),
+    "email-ask-new": ("accounts/email_confirm.html", lambda x: _email_answer(x, "ask", "new")),
+    "email-ask-old": ("accounts/email_confirm.html", lambda x: _email_answer(x, "ask", "old")),
+    "email-agreed": ("accounts/email_confirm.html", lambda x: _email_answer(x, "agreed", "new")),
+    "email-changed": ("accounts/email_confirm.html", lambda x: _email_answer(x, "changed", "old")),
+    "email-disowned": ("accounts/email_confirm.html", lambda x: _email_answer(x, "disowned", "old")),
+    "email-revert": ("accounts/email_revert.html", lambda x: {"done": False, "address": x("carol@example.org")}),
+    "email-reverted": ("accounts/email_revert.html", lambda x: {"done": True, "address": x("carol@example.org")}),
     "why-sign-in": ("login/why_sign_in.html", lambda x: _why(x)),
     "why-sign-in-newcomer": (
         "login/why_sign_in.html",

@@ -58,6 +58,7 @@ VALUES: dict[str, str | int] = {
     "providers": "GitHub, LinkedIn",
     "who": "carol.example@gmail.example",
     "recovery": "c•••l@home.example",
+    "new": "carol@home.example",
     "invited": "",
     "factor": "passkey",
     "called": "Pixel 9",

@@ -19,6 +19,8 @@ TOLD = (
     Step.password_reset,
     Step.password_set,
     Step.recovery_set,
+    Step.email_changed,
+    Step.email_reverted,
     Step.invitation_accepted,
     Step.signed_up,
     Step.unlinked,

@@ -11,7 +11,7 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import Select, delete, exists, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Transaction
 from sqlalchemy.orm import object_session
@@ -31,6 +31,7 @@ from idp.models import (
     Device,
     Email,
     EmailChange,
+    HeldAddress,
     Link,
     MailedLink,
     Passkey,
@@ -85,7 +86,7 @@ def create_account(
         account.password = Password(hash=password_hash, changed_at=int(now))
     _write_claims(account, claims)
     db.add(account)
-    _flush_address(db)
+    _flush_address(db, account, now)
     audit.record(db, audit.Event.person_created, now=now, actor=actor, account_id=account.id)
     if password_hash is not None:
         audit.record(db, audit.Event.person_password_set, now=now, actor=actor, account_id=account.id)
@@ -95,6 +96,12 @@ def create_account(
 def find_account(db: Transaction, canonical: str) -> Account | None:
     """Find an account by the canonical form of one of its addresses."""
     return db.scalar(select(Account).join(Email).where(Email.canonical == canonical))
+
+
+def address_is_free(db: Transaction, canonical: str, account_id: str, now: float) -> bool:
+    """Whether no other account has an address, or holds it because it had it lately."""
+    had = exists().where(Email.canonical == canonical, Email.account_id != account_id)
+    return not db.scalar(select(had)) and not _held(db, canonical, account_id, now)
 
 
 def primary_email(account: Account) -> Email:
@@ -136,7 +143,7 @@ def change_claims(db: Transaction, account: Account, changes: Mapping[str, Any],
     _write_claims(account, {name: value for name, value in changes.items() if name not in about_email})
     _write_email(account, about_email, now)
     account.updated_at = int(now)
-    _flush_address(db)
+    _flush_address(db, account, now)
     db.add(Revocation(kind="person", account_id=account.id, created_at=int(now)))
     audit.record(
         db, audit.Event.person_changed, now=now, actor=actor, account_id=account.id, claims=" ".join(sorted(changes))
@@ -190,9 +197,10 @@ def end_everything(
     """End all sessions and all grants of a person, offline ones too; products are told.
 
     ``keep``: the id of the one session that goes on, in which the person has just proved who they are; its grants end too.
-    Links that would set a forgotten password or a recovery address end as well.
+    Links that would set a forgotten password, a recovery address or another address end as well: who was thrown out may have asked for them.
     """
     end_links(db, account_id, now)
+    db.execute(delete(EmailChange).where(EmailChange.account_id == account_id))
     kind = "account" if keep is None else "others"
     db.add(Revocation(kind=kind, account_id=account_id, client_id=keep, created_at=int(now)))
     audit.record(db, event, now=now, actor=actor, account_id=account_id)
@@ -321,8 +329,16 @@ def _write_email(account: Account, changes: Mapping[str, Any], now: float) -> No
         email.address, email.canonical, email.domain = address.written, address.canonical, address.domain
 
 
-def _flush_address(db: Transaction) -> None:
+def _flush_address(db: Transaction, account: Account, now: float) -> None:
     try:
         db.flush()
     except IntegrityError as error:
         raise AddressTaken from error
+    # Asked after the address was written: whoever frees one holds it in the same transaction.
+    if _held(db, primary_email(account).canonical, account.id, now):
+        raise AddressTaken
+
+
+def _held(db: Transaction, canonical: str, account_id: str, now: float) -> bool:
+    held = HeldAddress.canonical == canonical, HeldAddress.account_id != account_id, HeldAddress.until > now
+    return bool(db.scalar(select(exists().where(*held))))

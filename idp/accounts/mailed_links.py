@@ -19,6 +19,8 @@ RESET = "reset"  # the purpose of the link that sets a forgotten password (forgo
 SIGN_UP = "sign_up"  # of the one that proves the address of a new account (signing_up.py)
 RECOVERY = "prove_recovery"  # of the one that proves a recovery address (recovery_address.py)
 INVITE = "invite"  # of the one in an invitation (invitations.py)
+AT_NEW = "email_new"  # of the one to the mailbox that an account is to have (emails.py)
+AT_OLD = "email_old"  # of the one to the mailbox that it has
 
 
 def make_link(
@@ -76,7 +78,9 @@ def take_link(db: Transaction, secret: str, purpose: str, now: float) -> MailedL
     return link if answer.rowcount == 1 else None
 
 
-def end_links(db: Transaction, account_id: str, now: float, *, purposes: Collection[str] = (RESET, RECOVERY)) -> None:
+def end_links(
+    db: Transaction, account_id: str, now: float, *, purposes: Collection[str] = (RESET, RECOVERY, AT_NEW, AT_OLD)
+) -> None:
     """Let no link be used any more that would give whoever has it a way into an account that is in use."""
     ending = MailedLink.purpose.in_(purposes), MailedLink.used_at.is_(None)
     db.execute(update(MailedLink).where(MailedLink.account_id == account_id, *ending).values(used_at=int(now)))

@@ -30,6 +30,7 @@ bp = Blueprint("profile", __name__)
 NOTICES = ("saved", "ended", "withdrawn", "linked", "unlinked", "password_changed")
 # The pages that belong to /me, in their order: the path (its last word makes the element id to-…), and its name in the catalogue.
 PARTS = (
+    ("/me/email", "me.email"),
     ("/me/passkeys", "factors.passkeys"),
     ("/me/factors", "factors.title"),
     ("/me/recovery", "me.recovery"),
