@@ -87,7 +87,7 @@ class Worker:
 def prune(database: Database, now: float) -> bool:
     """Delete what nobody needs any more, a bounded number of rows at a time; close what will not be sent any more.
 
-    Kept: links in mails for a week after their end, mails and logout notices for 30 days after they were queued,
+    Kept: links in mails for a week after their end, changes of addresses and what holds left ones until they are over, mails and logout notices for 30 days after they were queued,
     revocations for 30 days after they took effect, attempts as long as ``attempts.KEPT``.
 
     :param now: seconds since 1970.
@@ -102,8 +102,8 @@ def prune(database: Database, now: float) -> bool:
         (OutboxMail.id, (OutboxMail.state != "waiting") & (OutboxMail.created_at < at - 30 * DAY)),
         (LogoutNotice.id, (LogoutNotice.state != "waiting") & (LogoutNotice.created_at < at - 30 * DAY)),
         (Revocation.id, Revocation.done_at < at - 30 * DAY),
-        (HeldAddress.canonical, HeldAddress.until < at),
-        (EmailChange.account_id, EmailChange.expires_at < at),
+        (HeldAddress.canonical, HeldAddress.until <= at),
+        (EmailChange.account_id, EmailChange.expires_at <= at),
     ):
         # Looked for without the lock of writers, so that no sign-in waits for it.
         with database.reading() as db:
