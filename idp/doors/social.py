@@ -24,8 +24,10 @@ from idp.accounts.remembered import remembered
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
 from idp.doors import social_trips
-from idp.doors.oauth import SocialError, authorization_url, check_issuer, read_error, redeem
+from idp.doors.oauth import authorization_url, redeem
+from idp.doors.provider_id_token import check_issuer
 from idp.doors.providers import Registered
+from idp.doors.social_errors import SocialError, read_error
 from idp.doors.social_trips import Purpose, Trip, Used, make_secret
 from idp.errors import IdpError, PageError
 from idp.login.finish import finish
@@ -308,7 +310,7 @@ def _identify(registered: Registered, trip: Trip, said: Mapping[str, str]) -> Id
     if "error" in said:
         # Another provider's word for it is worth as little as another's code (RFC 9207 section 2.4).
         check_issuer(registered.provider, said.get("iss"), may_be_absent=True)
-        raise SocialError(read_error(registered, said["error"], said.get("error_description", "")))
+        raise SocialError(read_error(said["error"], said.get("error_description", "")))
     if "code" not in said:
         raise SocialError("social_answer_wrong", detail="neither code nor error")
     wait = throttle.take_social(here.store, provider=registered.key, network=peer(), now=here.clock())

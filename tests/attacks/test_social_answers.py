@@ -11,9 +11,9 @@ import pytest
 from idp.accounts.identity import Identity
 from idp.accounts.lifecycle import apply_revocations, end_everything, wipe_unproven
 from idp.audit import Event
-from idp.doors.oauth import SocialError
 from idp.doors.provider_documents import ProviderDocuments
 from idp.doors.providers import Registered, read_oauth2, read_openid_connect_by_claim
+from idp.doors.social_errors import SocialError
 from idp.models import Link, Password
 from idp.parts import Parts
 from tests.attacks.test_social_door import asked_by_page, form_of_ours, links

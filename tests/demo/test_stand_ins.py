@@ -17,10 +17,11 @@ import trustme
 
 from idp.accounts.identity import Identity
 from idp.config import read_config
-from idp.doors.oauth import SocialError, authorization_url, redeem
+from idp.doors.oauth import authorization_url, redeem
 from idp.doors.provider_documents import ProviderDocuments
 from idp.doors.provider_entries import read_providers
 from idp.doors.providers import Registered
+from idp.doors.social_errors import SocialError
 from idp.fetch import Fetcher
 from tests.fakes.social_sites import HOSTS, Lies, SocialSites, social_sites
 

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from idp.accounts.identity import Identity
 from idp.config import read_config
-from idp.doors.oauth import SocialError, authorization_url, read_error, redeem
+from idp.doors.oauth import authorization_url, redeem
 from idp.doors.provider_documents import ProviderDocuments
 from idp.doors.providers import (
     CONSUMERS,
@@ -33,6 +33,7 @@ from idp.doors.providers import (
     read_openid_connect,
     read_openid_connect_by_claim,
 )
+from idp.doors.social_errors import SocialError
 from idp.fetch import Fetcher
 from idp.jws import is_signed, load_public_jwk, public_jwk, read_jws
 from idp.reasons import REASONS
@@ -945,34 +946,6 @@ def test_who_must_prove_anew_is_not_let_in_by_what_was_proved_before(party: Part
 
 
 # --- errors on the way back ---------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        ("access_denied", "social_cancelled"),
-        ("user_cancelled_login", "social_cancelled"),
-        ("user_cancelled_authorize", "social_cancelled"),
-        ("login_required", "social_login_required"),
-        ("interaction_required", "social_login_required"),
-        ("consent_required", "social_login_required"),
-        ("account_selection_required", "social_login_required"),
-        ("server_error", "social_unavailable"),
-        ("temporarily_unavailable", "social_unavailable"),
-        ("invalid_client", "social_misconfigured"),
-        ("unauthorized_client", "social_misconfigured"),
-        ("invalid_scope", "social_misconfigured"),
-        ("redirect_uri_mismatch", "social_misconfigured"),
-        ("application_suspended", "social_misconfigured"),
-        ("", "social_error_unknown"),
-        ("<script>", "social_error_unknown"),
-        ("ACCESS_DENIED", "social_error_unknown"),
-    ],
-)
-@pytest.mark.parametrize("key", PROVIDERS)
-def test_every_error_has_a_reason(key: str, error: str, reason: str) -> None:
-    assert read_error(Registered(PROVIDERS[key], "us", SECRET), error, "why") == reason
-    assert reason in REASONS
 
 
 def test_nothing_secret_stands_in_what_is_printed_of_a_registration(site: Site) -> None:
