@@ -17,6 +17,7 @@ from idp.accounts import (
     own_factors,
     own_passkeys,
     own_password,
+    own_profile,
     profile,
     recovery,
 )
@@ -72,6 +73,7 @@ PAGES = (
         consent,
         logout,
         profile,
+        own_profile,
         linked_ways,
         disowned_factor,
         own_passkeys,

@@ -52,6 +52,16 @@ def _passkeys(x: Text, *, last: bool = False) -> dict[str, Any]:
     return {"passkey": x('{"challenge": "AQID", "rpId": "login.example"}'), "passkey_last": last}
 
 
+def _own_profile(x: Text, **told: str) -> dict[str, Any]:
+    zones = (
+        ("america", (("America/New_York", "New York"),)),
+        ("europe", (("Europe/Kyiv", "Kyiv"), ("Europe/Paris", "Paris"))),
+    )
+    empty = {"name": "", "given_name": "", "family_name": "", "zoneinfo": ""}
+    told = empty | {name: x(text) for name, text in told.items()}
+    return {"told": told, "chosen": "fr", "zones": zones, "wrong": [], "saved": True, "longest": 255}
+
+
 def _own_passkeys(x: Text, count: int, **more: Any) -> dict[str, Any]:
     names = ("Pixel 9", "The blue key on my key ring, which is also the one for the office door", "iCloud Keychain")
     passkeys = [
@@ -545,6 +555,16 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         lambda x: {"url": x("https://idp.example/slo"), "fields": [(x("SAMLRequest"), x("a"))]},
     ),
     "company-unconfirmed": ("doors/company_unconfirmed.html", lambda x: {"back": x("/logout/done?l=l1")}),
+    "own-profile": (
+        "accounts/own_profile.html",
+        lambda x: _own_profile(
+            x, name="Carol Ångström", given_name="Carol", family_name="Ångström", zoneinfo="Europe/Kyiv"
+        ),
+    ),
+    "own-profile-wrong": (
+        "accounts/own_profile.html",
+        lambda x: _own_profile(x, name="\u202eCarol", zoneinfo="Etc/UTC") | {"wrong": ["name"], "saved": False},
+    ),
     "me": (
         "accounts/profile.html",
         lambda x: {
@@ -552,7 +572,8 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
             "parts": PARTS,
             "email": x("carol@example.org"),
             "company": x("Acme"),
-            "notice": "saved",
+            "zone": x("Europe/Paris"),
+            "notice": "ended",
             "ways": [
                 {"way": Way("password"), "provider": ""},
                 {"way": Way("company", who=x("Acme"), opens=False), "provider": ""},
@@ -581,6 +602,7 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
             "parts": PARTS,
             "email": x("carol@example.org"),
             "company": None,
+            "zone": None,
             "notice": None,
             "ways": [{"way": Way("password"), "provider": ""}],
             "addable": [],

@@ -8,11 +8,11 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 from sqlalchemy import select
 
-from idp import audit, cookies, grants, opened_links
+from idp import audit, grants, opened_links
 from idp.accounts import devices
 from idp.accounts.company_sign_out import go_to_company
 from idp.accounts.consents import consents_of
-from idp.accounts.lifecycle import apply_revocations, change_claims, end_everything, withdraw_consent
+from idp.accounts.lifecycle import apply_revocations, end_everything, withdraw_consent
 from idp.accounts.mailed_links import find_link, take_link
 from idp.accounts.remembered import forget
 from idp.accounts.sessions import Session, end_sessions, queue_logout_notices, sessions_of
@@ -27,9 +27,10 @@ from idp.rendering import render_page
 
 bp = Blueprint("profile", __name__)
 
-NOTICES = ("saved", "ended", "withdrawn", "linked", "unlinked", "password_changed")
+NOTICES = ("ended", "withdrawn", "linked", "unlinked", "password_changed")
 # The pages that belong to /me, in their order: the path (its last word makes the element id to-…), and its name in the catalogue.
 PARTS = (
+    ("/me/profile", "profile.title"),
     ("/me/email", "me.email"),
     ("/me/passkeys", "factors.passkeys"),
     ("/me/factors", "factors.title"),
@@ -53,7 +54,7 @@ def show_me() -> Response:
         name=session.person.get("name"),
         email=session.email,
         company=session.person.get("company", {}).get("name"),
-        locale=(session.locale or "").partition("-")[0] or None,  # the form offers languages, not countries
+        zone=session.person.get("zoneinfo"),
         sessions=[
             {
                 "key": one.id,
@@ -70,25 +71,6 @@ def show_me() -> Response:
         parts=PARTS,
         notice=notice if notice in NOTICES else None,
     )
-
-
-@bp.post("/me/language")
-def change_language() -> Response:
-    """Remember the person's language: for our pages and mails, and as the claim ``locale``."""
-    session = visitor()
-    if session is None:
-        return go("/login")
-    here = parts()
-    language = request.form.get("locale", "")
-    if language not in here.languages.supported:
-        raise PageError("request_unreadable", parameter="locale")
-    with here.database.transaction() as db:
-        account = db.get_one(Account, session.account_id, with_for_update=True)
-        change_claims(db, account, {"locale": language}, actor=f"person:{account.id}", now=here.clock())
-    _apply()
-    response = go("/me", notice="saved")
-    cookies.put(response, cookies.LANGUAGE, language, max_age=cookies.YEAR)
-    return response
 
 
 @bp.post("/me/sessions/end")

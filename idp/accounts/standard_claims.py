@@ -90,7 +90,7 @@ def check_claim(name: str, value: object) -> Any:
     text = _text(name, value, LONGEST_TEXT)
     if name == "birthdate":
         return _birthdate(text)
-    if name == "zoneinfo" and text not in _zones():
+    if name == "zoneinfo" and text not in time_zones():
         raise WrongClaim(name, "must be a name of the time zone database, e.g. Europe/Paris.")
     if name == "locale":
         return _locale(text)
@@ -171,7 +171,8 @@ def _address(value: object) -> dict[str, str]:
 
 
 @cache
-def _zones() -> frozenset[str]:
+def time_zones() -> frozenset[str]:
+    """The names of the time zone database, old ones too."""
     from zoneinfo import available_timezones  # late: reads the whole zone folder
 
     return frozenset(available_timezones())

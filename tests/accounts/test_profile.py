@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from idp.accounts.consents import remember_consent
 from idp.accounts.sessions import sessions_of
-from idp.models import Account, AuditEvent, LogoutNotice, MailedLink, OutboxMail, ProductUse
+from idp.models import AuditEvent, LogoutNotice, MailedLink, OutboxMail, ProductUse
 from idp.parts import Parts
 from tests.conftest import Clock
 from tests.journey import Walker, add_carol
@@ -66,14 +66,14 @@ def mailed_link(parts: Parts) -> str:
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/me", "/me?notice=saved"])
+@pytest.mark.parametrize("path", ["/me", "/me?notice=ended"])
 def test_without_a_session_me_leads_to_the_sign_in(walker: Walker, path: str) -> None:
     response = walker.get(path)
     assert response.status_code == 303
     assert response.location == "/login"
 
 
-@pytest.mark.parametrize("path", ["/me/language", "/me/products/withdraw", "/me/sessions/end"])
+@pytest.mark.parametrize("path", ["/me/profile", "/me/products/withdraw", "/me/sessions/end"])
 def test_without_a_session_nothing_can_be_changed(walker: Walker, carol: str, path: str) -> None:
     page = walker.follow(walker.get("/me"))
     response = walker.open("POST", path, data={"csrf": csrf_of(page), "locale": "fr"})
@@ -83,7 +83,7 @@ def test_without_a_session_nothing_can_be_changed(walker: Walker, carol: str, pa
 @pytest.mark.parametrize(
     "path",
     [
-        "/me/language",
+        "/me/profile",
         "/me/products/withdraw",
         "/me/sessions/end",
         "/me/sign-out",
@@ -100,7 +100,7 @@ def test_another_site_cannot_press_a_button_of_ours(parts: Parts, walker: Walker
 
 @pytest.mark.parametrize(
     "path",
-    ["/me/language", "/me/products/withdraw", "/me/sessions/end", "/me/sign-out", "/me/sign-out-everywhere"],
+    ["/me/products/withdraw", "/me/sessions/end", "/me/sign-out", "/me/sign-out-everywhere"],
 )
 def test_nothing_happens_by_get(walker: Walker, carol: str, path: str) -> None:
     sign_in(walker)
@@ -199,35 +199,6 @@ def test_taking_back_what_was_not_allowed_changes_nothing(
         assert (answer.status_code, answer.location) == (303, "/me")
     assert third.submit(third.get("/me"), "/me/products/withdraw", client_id=client_id).location == "/me"
     assert buttons(third.get("/me")) == ["C2"]
-
-
-# --- language --------------------------------------------------------------------------------------------------------
-
-
-def test_the_language_is_remembered_for_the_person_and_changes_the_page_at_once(
-    walker: Walker, phone: Walker, parts: Parts, carol: str
-) -> None:
-    page = sign_in(walker)
-    assert '<html lang="en"' in text_of(page)
-    page = walker.follow(walker.submit(page, "/me/language", locale="fr"))
-    assert '<html lang="fr"' in text_of(page)
-    with parts.database.reading() as db:
-        assert db.get_one(Account, carol).locale == "fr"
-    assert events(parts, carol)[-1] == "person.changed"
-    assert '<html lang="fr"' in text_of(sign_in(phone))  # another browser, the same person
-
-
-def test_a_language_with_a_country_is_shown_as_its_language(walker: Walker, parts: Parts) -> None:
-    add_carol(parts, locale="fr-CA")
-    assert re.search(r'<option value="fr"[^>]* selected', text_of(sign_in(walker)))
-
-
-@pytest.mark.parametrize("language", ["xx", "", "../../etc", "fr\r\nSet-Cookie: x=1"])
-def test_a_language_that_we_do_not_have_is_refused(walker: Walker, parts: Parts, carol: str, language: str) -> None:
-    response = walker.submit(sign_in(walker), "/me/language", locale=language)
-    assert response.status_code == 400
-    with parts.database.reading() as db:
-        assert db.get_one(Account, carol).locale is None
 
 
 # --- endings ---------------------------------------------------------------------------------------------------------

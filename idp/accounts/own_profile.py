@@ -1,0 +1,113 @@
+"""``/me/profile``: what a person is called, their language and their time zone: for our pages and mails, and as claims for products.
+
+What a company or a social provider told was written when the account was made, and is the person's own since.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import lru_cache
+
+from flask import Blueprint, Response, request
+
+from idp import cookies
+from idp.accounts.lifecycle import apply_revocations, change_claims
+from idp.accounts.sessions import Session
+from idp.accounts.standard_claims import LONGEST_TEXT, WrongClaim, check_claim, time_zones
+from idp.accounts.visitor import visitor
+from idp.errors import PageError, Unavailable
+from idp.models import Account
+from idp.parts import parts
+from idp.redirects import go
+from idp.rendering import choose_language, render_page
+
+bp = Blueprint("own_profile", __name__)
+
+PATH = "/me/profile"
+NAMES = ("name", "given_name", "family_name")
+
+
+@bp.get(PATH)
+def show_profile() -> Response:
+    """The names, the language and the time zone, in a form."""
+    session = visitor()
+    if session is None:
+        return go("/login")
+    with parts().database.reading() as db:
+        account = db.get_one(Account, session.account_id)
+        told = {name: str(account.profile.get(name, "")) for name in (*NAMES, "zoneinfo")}
+    return _page(session, told, saved=request.args.get("notice") == "saved")
+
+
+@bp.post(PATH)
+def take_profile() -> Response:
+    """Write what was filled in; a name that is left empty is told to nobody any more."""
+    session = visitor()
+    if session is None:
+        return go("/login")
+    here = parts()
+    told = {name: " ".join(request.form.get(name, "").split()) for name in NAMES}
+    told["zoneinfo"] = request.form.get("zoneinfo", "")
+    language = request.form.get("locale", "")
+    if language not in here.languages.supported or told["zoneinfo"] not in ("", *time_zones()):
+        raise PageError("request_unreadable", parameter="locale, zoneinfo")
+    wrong = [name for name in NAMES if told[name] and not _can_be(name, told[name])]
+    if wrong:
+        return _page(session, told, language=language, wrong=wrong, status=400)
+    with here.database.transaction() as db:
+        account = db.get_one(Account, session.account_id, with_for_update=True)
+        claims = {name: value or None for name, value in told.items()}
+        # A locale with its country, which an operator may have written, stays while its language does.
+        if (account.locale or "").partition("-")[0] != language:
+            claims["locale"] = language
+        change_claims(db, account, claims, actor=f"person:{account.id}", now=here.clock())
+    with suppress(Unavailable):  # the worker brings it to Redis when that is back
+        apply_revocations(here.database, here.store, here.clients, here.clock())
+    response = go(PATH, notice="saved")
+    cookies.put(response, cookies.LANGUAGE, language, max_age=cookies.YEAR)
+    return response
+
+
+def _page(
+    session: Session,
+    told: dict[str, str],
+    *,
+    language: str | None = None,
+    wrong: list[str] | None = None,
+    saved: bool = False,
+    status: int = 200,
+) -> Response:
+    return render_page(
+        "accounts/own_profile.html",
+        status,
+        language=session.locale,
+        told=told,
+        chosen=language or choose_language(session.locale),
+        zones=_zones(choose_language(session.locale)),
+        wrong=wrong or [],
+        saved=saved,
+        longest=LONGEST_TEXT,
+    )
+
+
+def _can_be(name: str, value: str) -> bool:
+    try:
+        check_claim(name, value)
+    except WrongClaim:
+        return False
+    return True
+
+
+@lru_cache(maxsize=32)
+def _zones(language: str) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """The time zones by region: its key, and of each the name with the name of its city, in the order of those."""
+    from babel.core import get_global
+    from babel.dates import get_timezone_location
+
+    regions: dict[str, list[tuple[str, str]]] = {}
+    for zone in time_zones() & get_global("zone_territories").keys():  # without the old names of the same zones
+        region, _, city = zone.partition("/")
+        if city and region != "Etc":
+            told = get_timezone_location(zone, locale=language, return_city=True)
+            regions.setdefault(region.lower(), []).append((zone, told))
+    return tuple((region, tuple(sorted(zones, key=lambda one: one[1]))) for region, zones in sorted(regions.items()))
