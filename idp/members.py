@@ -24,6 +24,7 @@ from idp.models import (
     Member,
     Password,
     Revocation,
+    SearchTerm,
 )
 from idp.sealing import Sealer
 
@@ -140,6 +141,7 @@ def add_member(
     if prepared and _is_used(db, account_id):  # or the company's sign-in would take it from whoever uses it
         raise CompanyRefused("company_member_not_new")
     db.add(Member(account_id=account_id, company_id=company_id, role=role, prepared=prepared, created_at=int(now)))
+    db.execute(update(SearchTerm).where(SearchTerm.account_id == account_id).values(company_id=company_id))
     db.add(Revocation(kind="person", account_id=account_id, created_at=int(now)))
     _record(db, audit.Event.company_member_added, company_id, account_id, actor, now, role=role, prepared=prepared)
 
@@ -172,6 +174,7 @@ def remove_member(db: Session, company_id: str, account_id: str, *, actor: str, 
     _keep_an_administrator(db, member)
     _keep_break_glass(db, member)
     db.delete(member)
+    db.execute(update(SearchTerm).where(SearchTerm.account_id == account_id).values(company_id=None))
     db.add(Revocation(kind="account", account_id=account_id, created_at=int(now)))
     _record(db, audit.Event.company_member_removed, company_id, account_id, actor, now)
 

@@ -28,6 +28,7 @@ Id = BigInteger().with_variant(Integer, "sqlite")
 
 # PostgreSQL compares text as people sort it, in which a dot may count for nothing; SQLite compares bytes.
 Labels = String(254).with_variant(String(254, collation="C"), "postgresql")
+Beginnings = String(320).with_variant(String(320, collation="C"), "postgresql")
 
 
 class Table(DeclarativeBase):
@@ -86,6 +87,24 @@ class Email(Table):
 
 class Password(Table):
     """The password of a standard account, as an argon2id hash."""
+class SearchTerm(Table):
+    """What a person is found by, from its beginning: see ``search_terms.py``, which writes it.
+
+    ``company_id`` is the company that they belong to: one range of an index holds its people as well as everybody.
+    """
+
+    __tablename__ = "search_terms"
+    __table_args__ = (
+        Index("ix_search_terms_everybody", "kind", "term", "account_id"),
+        Index("ix_search_terms_company", "company_id", "kind", "term", "account_id"),
+    )
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(8), primary_key=True)  # address, name, domain
+    term: Mapped[str] = mapped_column(Beginnings, primary_key=True)
+    company_id: Mapped[str | None] = mapped_column(ForeignKey("companies.id", ondelete="SET NULL"))
+
+
 
     __tablename__ = "passwords"
 

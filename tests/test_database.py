@@ -21,7 +21,7 @@ import idp
 from idp.config import Config, read_config
 from idp.database import Database
 from idp.errors import OperatorError, Unavailable
-from idp.models import Account, Email, Table
+from idp.models import Account, Email, SearchTerm, Table
 from tests.backends import RealPostgres, running_postgres
 
 NEEDS_POSTGRES = pytest.mark.needs("postgresql")
@@ -391,6 +391,36 @@ def test_the_domains_of_addresses_that_were_there_before_are_filled_in(config: C
     empty.upgrade()
     with empty.reading() as db:
         assert db.scalars(select(Email.domain)).all() == ["ex.org"]
+
+
+def test_people_who_were_there_before_can_be_found(config: Config, empty: Database) -> None:
+    engine = create_engine(config.database_url or f"sqlite:///{config.data}/idp.sqlite")
+    with engine.begin() as connection:
+        command.upgrade(_at(connection), "0005")
+        for table, columns, values in (
+            ("companies", "id, name, sso, jit, doors, contacts, updated_at", "'c', 'Acme', 'x', :no, '[]', '[]', 1"),
+            ("accounts", "id, sub, state, profile, updated_at", """'a', 's', 'active', '{"name"\\: "Ann Roe"}', 1"""),
+            ("members", "account_id, company_id, role, break_glass, prepared", "'a', 'c', 'member', :no, :no"),
+        ):
+            given = {"no": False} if ":no" in values else {}
+            connection.execute(text(f"INSERT INTO {table} ({columns}, created_at) VALUES ({values}, 1)"), given)
+        connection.execute(
+            text(
+                'INSERT INTO emails (account_id, address, canonical, domain, "primary") '
+                "VALUES ('a', 'A@Ex.org', 'a@ex.org', 'ex.org', :yes)"
+            ),
+            {"yes": True},
+        )
+    engine.dispose()
+    empty.upgrade()
+    with empty.reading() as db:
+        rows = db.execute(select(SearchTerm.company_id, SearchTerm.kind, SearchTerm.term).order_by(SearchTerm.term))
+        assert [tuple(row) for row in rows] == [
+            ("c", "address", "a@ex.org"),
+            ("c", "name", "ann roe"),
+            ("c", "domain", "ex.org a"),
+            ("c", "name", "roe"),
+        ]
 
 
 def _at(connection: Connection) -> AlembicConfig:

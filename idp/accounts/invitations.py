@@ -6,7 +6,7 @@ one use, or by whatever else proves it. The page that the link leads to is ``log
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -260,17 +260,25 @@ def set_first_password(db: Transaction, account_id: str, password_hash: str, *, 
 
 
 def standings(
-    db: Transaction, *, now: float, company_id: str | None = None, inactive_after: int = INACTIVE_AFTER
+    db: Transaction,
+    *,
+    now: float,
+    company_id: str | None = None,
+    among: Collection[str] | None = None,
+    inactive_after: int = INACTIVE_AFTER,
 ) -> dict[str, Standing]:
-    """What has become of each account (by its id), or of each member of a company. ``inactive_after``: days without a sign-in."""
-    seen = select(Device.account_id, func.max(Device.last_seen_at).label("at")).group_by(Device.account_id).subquery()
-    query = (
-        select(Account.id, Account.state, Account.created_at, Invitation, seen.c.at)
-        .outerjoin(Invitation, Invitation.account_id == Account.id)
-        .outerjoin(seen, seen.c.account_id == Account.id)
+    """What has become of each account (by its id), of each member of a company, or of each account ``among`` these.
+
+    ``inactive_after``: days without a sign-in.
+    """
+    seen = select(func.max(Device.last_seen_at)).where(Device.account_id == Account.id).scalar_subquery()
+    query = select(Account.id, Account.state, Account.created_at, Invitation, seen).outerjoin(
+        Invitation, Invitation.account_id == Account.id
     )
     if company_id is not None:
         query = query.join(Member, Member.account_id == Account.id).where(Member.company_id == company_id)
+    if among is not None:
+        query = query.where(Account.id.in_(among))
     found = {}
     for account_id, state, created_at, invitation, last in db.execute(query):
         since = last or max(created_at, (invitation.accepted_at or 0) if invitation else 0)

@@ -41,6 +41,8 @@ from idp.models import (
     Totp,
 )
 from idp.redis_store import RedisStore
+from idp.search_terms import NAMES as NAMED_BY
+from idp.search_terms import write_terms
 
 AT_ONCE = 100  # revocations that are applied in one go
 SESSIONS = ("account", "door", "others")  # kinds of revocations that end sessions
@@ -87,6 +89,7 @@ def create_account(
     _write_claims(account, claims)
     db.add(account)
     _flush_address(db, account, now)
+    write_terms(db, account)
     audit.record(db, audit.Event.person_created, now=now, actor=actor, account_id=account.id)
     if password_hash is not None:
         audit.record(db, audit.Event.person_password_set, now=now, actor=actor, account_id=account.id)
@@ -144,6 +147,8 @@ def change_claims(db: Transaction, account: Account, changes: Mapping[str, Any],
     _write_email(account, about_email, now)
     account.updated_at = int(now)
     _flush_address(db, account, now)
+    if "email" in changes or NAMED_BY & changes.keys():
+        write_terms(db, account)
     db.add(Revocation(kind="person", account_id=account.id, created_at=int(now)))
     audit.record(
         db, audit.Event.person_changed, now=now, actor=actor, account_id=account.id, claims=" ".join(sorted(changes))

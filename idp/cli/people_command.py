@@ -23,6 +23,8 @@ from idp.errors import OperatorError
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session as Transaction
 
+    from idp.accounts.invitations import State
+    from idp.accounts.people_search import Found
     from idp.accounts.seats import Role
     from idp.config import Config
     from idp.database import Database
@@ -299,29 +301,57 @@ def seat(email: str, client_id: str, role: Role | None, remove: bool) -> None:
 
 
 @people_command.command(name="list")
+@click.option("--search", default="", metavar="TEXT", help="The beginning of an address, a name or a domain (@…).")
+@click.option("--company", help="Only its people: its id, name or domain.")
+@click.option(
+    "--state", type=click.Choice(["invited", "active", "inactive", "suspended", "closed"]), help="Only these."
+)
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many.")
+@click.option("--after", metavar="PLACE", help="Go on from where the list before ended.")
 @INACTIVE_AFTER
 @AS_JSON
-def list_people(inactive_after: int, as_json: bool) -> None:
-    """List all accounts with what has become of them: invite sent (how many times), active, inactive, suspended, closed."""
-    from sqlalchemy import select
+def list_people(
+    search: str,
+    company: str | None,
+    state: State | None,
+    limit: int,
+    after: str | None,
+    inactive_after: int,
+    as_json: bool,
+) -> None:
+    """List accounts with what has become of them: invite sent (how many times), active, inactive, suspended, closed.
 
-    from idp.accounts.invitations import standings
-    from idp.models import Account, Email
+    Capitals and accents do not count in a search, and of a name each word is a beginning.
 
-    everybody = select(Email.address, Account.id).join(Account).where(Email.primary).order_by(Email.canonical)
+    \b
+    idp people list --search carol
+    idp people list --search @example.org --state suspended
+    """
+    from idp.accounts.people_search import Wanted, WrongPlace, search_people
+    from idp.cli.company_arguments import find_company
+
     with _database() as (_, database), database.reading() as db:
-        known = standings(db, now=time.time(), inactive_after=inactive_after)
-        rows = [
-            {"email": address, "id": account_id} | asdict(known[account_id])
-            for address, account_id in db.execute(everybody)
-        ]
+        company_id = find_company(db, company).id if company is not None else None
+        wanted = Wanted(search, company_id, state, inactive_after)
+        try:
+            page = search_people(db, wanted, limit=limit, now=time.time(), after=after)
+        except WrongPlace:
+            raise OperatorError("--after takes what a list before has said.") from None
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        people = [{"email": one.address, "id": one.account_id} | _listed(one) for one in page.people]
+        click.echo(json.dumps({"people": people, "after": page.after}, indent=2))
         return
-    for row in rows:
-        click.echo(f"{said(row['state'], row['sent']):21} {row['email']}")
-    if not rows:
-        click.echo("Nobody yet: idp people add EMAIL")
+    for one in page.people:
+        note = ", ".join(text for text in (one.name, one.company) if text)
+        click.echo(f"{said(one.standing.state, one.standing.sent):21} {one.address}{note and f'  {note}'}")
+    if page.after is not None:
+        click.echo(f"There may be more: --after {page.after}")
+    elif not page.people:
+        click.echo("Nobody." if wanted != Wanted(inactive_after=inactive_after) else "Nobody yet: idp people add EMAIL")
+
+
+def _listed(one: Found) -> dict[str, Any]:
+    return {"name": one.name, "company": one.company_id} | asdict(one.standing)
 
 
 @contextmanager

@@ -340,11 +340,39 @@ def test_list_shows_everybody_by_address(idp: Idp, parts: Parts) -> None:
     assert "Nobody yet" in idp("list").stdout
     add_carol(parts)
     add_carol(parts, "bob@example.org")
-    assert idp("list").stdout.split() == ["active", "bob@example.org", "active", "carol@example.org"]
-    assert [row["email"] for row in json.loads(idp("list", "--json").stdout)] == [
-        "bob@example.org",
-        "carol@example.org",
+    assert [line.split()[:2] for line in idp("list").stdout.splitlines()] == [
+        ["active", "bob@example.org"],
+        ["active", "carol@example.org"],
     ]
+    listed = json.loads(idp("list", "--json").stdout)
+    assert [row["email"] for row in listed["people"]] == ["bob@example.org", "carol@example.org"]
+    assert listed["after"] is None
+
+
+def test_list_looks_for_people_and_goes_on_where_it_ended(idp: Idp, parts: Parts) -> None:
+    for email in ("bob@example.org", "carol@example.org", "cato@example.net"):
+        add_carol(parts, email)
+    idp("set", "bob@example.org", "name=Cas Ca")
+    idp("suspend", "cato@example.net")
+    assert [row["email"] for row in looked_for(idp, "--search", "CA")["people"]] == [
+        "carol@example.org",
+        "cato@example.net",
+        "bob@example.org",
+    ]
+    assert "Cas Ca" in idp("list", "--search", "bob").stdout
+    assert [row["email"] for row in looked_for(idp, "--state", "suspended")["people"]] == ["cato@example.net"]
+    assert idp("list", "--search", "nobody").stdout == "Nobody.\n"
+    assert "No company has" in refused(idp("list", "--company", "Acme"))
+    first = looked_for(idp, "--limit", "2")
+    assert len(first["people"]) == 2
+    assert f"--after {first['after']}" in idp("list", "--limit", "2").stdout
+    rest = looked_for(idp, "--limit", "2", "--after", first["after"])
+    assert ([row["email"] for row in rest["people"]], rest["after"]) == (["cato@example.net"], None)
+    assert "--after takes what a list before has said" in refused(idp("list", "--after", "x"))
+
+
+def looked_for(idp: Idp, *words: str) -> dict[str, Any]:
+    return dict(json.loads(idp("list", "--json", *words).stdout))
 
 
 @pytest.mark.parametrize("command", ["show", "set-password", "suspend", "reactivate"])
