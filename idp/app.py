@@ -13,6 +13,8 @@ from idp.accounts import (
     disowned_factor,
     linked_ways,
     own_activity,
+    own_closing,
+    own_data,
     own_email,
     own_factors,
     own_passkeys,
@@ -82,6 +84,8 @@ PAGES = (
         own_email,
         recovery,
         own_activity,
+        own_data,
+        own_closing,
     ),
     *(company_try, language_switch, health),
 )

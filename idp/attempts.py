@@ -81,6 +81,8 @@ class Step(StrEnum):
     recovery_set = auto()  # where the mail about a forgotten password goes from now on
     email_changed = auto()  # both mailboxes have agreed to another address
     email_reverted = auto()  # the old one has taken it back
+    account_closed = auto()  # by its owner
+    account_reopened = auto()  # by the link in the mail about it
     throttled = auto()
     account_decision = auto()
     address_asked = auto()  # the provider names no address that may be believed
@@ -112,6 +114,8 @@ _ENDS = {  # what an attempt has become by a step without a reason
     Step.recovery_set: "done",
     Step.email_changed: "done",
     Step.email_reverted: "done",
+    Step.account_closed: "done",
+    Step.account_reopened: "done",
     Step.factor_added: "done",
     Step.factor_removed: "done",
     Step.factor_disowned: "done",

@@ -37,7 +37,18 @@ class Event(StrEnum):
         "A recovery address was taken away, by the person or from the mail that announced it.",
     )
     person_suspended = "person.suspended", "An account was suspended: its sessions and grants end."
-    person_reactivated = "person.reactivated", "A suspended account may sign in again."
+    person_reactivated = (
+        "person.reactivated",
+        "A suspended account may sign in again, or one that its owner had closed.",
+    )
+    person_closed = (
+        "person.closed",
+        "A person closed their own account: all sessions and grants end. For two weeks it can be opened again.",
+    )
+    person_erased = (
+        "person.erased",
+        "An account that was closed two weeks before was deleted, with all that belongs to it.",
+    )
     person_signed_in = "person.signed_in", "A person proved who they are, and a session was opened."
     person_terms_accepted = (
         "person.terms_accepted",

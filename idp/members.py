@@ -179,6 +179,19 @@ def remove_member(db: Session, company_id: str, account_id: str, *, actor: str, 
     _record(db, audit.Event.company_member_removed, company_id, account_id, actor, now)
 
 
+def only_administrator_of(db: Session, account_id: str, *, hold: bool = False) -> str | None:
+    """The name of the company that would have no administrator without this person; None when there is none.
+
+    ``hold``: it stays so until the transaction ends; the person's own row is held already.
+    """
+    member = db.get(Member, account_id, populate_existing=True)
+    if member is None or member.role != "administrator":
+        return None
+    company = hold_company(db, member.company_id) if hold else db.get_one(Company, member.company_id)
+    others = [one for one in administrators(db, member.company_id) if one.account_id != account_id]
+    return None if others else company.name
+
+
 def name_break_glass(db: Session, company_id: str, account_id: str, *, named: bool, actor: str, now: float) -> None:
     """Say whether a member may use their password although SSO is required: for the day on which the connection fails.
 
@@ -269,10 +282,7 @@ def _is_used(db: Session, account_id: str) -> bool:
 
 
 def _keep_an_administrator(db: Session, member: Member) -> None:
-    if member.role != "administrator":
-        return
-    others = [one for one in administrators(db, member.company_id) if one.account_id != member.account_id]
-    if not others:
+    if only_administrator_of(db, member.account_id) is not None:
         raise CompanyRefused("company_last_administrator")
 
 

@@ -61,6 +61,8 @@ class Account(Table):
     # Where reset mails go instead of the primary address, if the person has proved that it is theirs. Nobody signs in with it.
     recovery_email: Mapped[str | None] = mapped_column(String(320))
     recovery_verified_at: Mapped[int | None] = mapped_column(BigInteger)
+    # When its owner closed it; two weeks later the row goes.
+    closed_at: Mapped[int | None] = mapped_column(BigInteger, index=True)
     created_at: Mapped[int] = mapped_column(BigInteger)
     updated_at: Mapped[int] = mapped_column(BigInteger)
 
@@ -85,8 +87,6 @@ class Email(Table):
     account: Mapped[Account] = relationship(back_populates="emails")
 
 
-class Password(Table):
-    """The password of a standard account, as an argon2id hash."""
 class SearchTerm(Table):
     """What a person is found by, from its beginning: see ``search_terms.py``, which writes it.
 
@@ -105,6 +105,8 @@ class SearchTerm(Table):
     company_id: Mapped[str | None] = mapped_column(ForeignKey("companies.id", ondelete="SET NULL"))
 
 
+class Password(Table):
+    """The password of a standard account, as an argon2id hash."""
 
     __tablename__ = "passwords"
 

@@ -12,6 +12,7 @@ from typing import Any
 from flask import Flask, Response
 
 from idp.accounts.activity import Act
+from idp.accounts.closing import Hindered
 from idp.accounts.emails import Mailbox, OwnEmail
 from idp.accounts.password_rules import Weak
 from idp.accounts.profile import PARTS
@@ -50,6 +51,12 @@ def _login(x: Text, **more: Any) -> dict[str, Any]:
 
 def _passkeys(x: Text, *, last: bool = False) -> dict[str, Any]:
     return {"passkey": x('{"challenge": "AQID", "rpId": "login.example"}'), "passkey_last": last}
+
+
+def _close(x: Text, **more: Any) -> dict[str, Any]:
+    products = [x("GoToWebinar"), x("Partner Analytics of an Organisation with a Long Name")]
+    values = {"address": x("carol@example.org"), "products": products, "hindered": None, "problem": None}
+    return values | {"wait": None, "receipt": None, "days": 14} | more
 
 
 def _own_profile(x: Text, **told: str) -> dict[str, Any]:
@@ -561,6 +568,17 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
             x, name="Carol Ångström", given_name="Carol", family_name="Ångström", zoneinfo="Europe/Kyiv"
         ),
     ),
+    "own-data": ("accounts/own_data.html", lambda x: {}),
+    "close": ("accounts/close.html", lambda x: _close(x)),
+    "close-other-address": ("accounts/close.html", lambda x: _close(x, problem="close.other_address")),
+    "close-last-administrator": (
+        "accounts/close.html",
+        lambda x: _close(x, hindered=Hindered("last_administrator", x("Acme"))),
+    ),
+    "close-of-company": ("accounts/close.html", lambda x: _close(x, hindered=Hindered("company", x("Acme")))),
+    "closed": ("accounts/closed.html", lambda x: {"address": x("carol@example.org"), "reopened": False}),
+    "reopen": ("accounts/reopen.html", lambda x: {"address": x("carol@example.org")}),
+    "reopened": ("accounts/closed.html", lambda x: {"address": x("carol@example.org"), "reopened": True}),
     "own-profile-wrong": (
         "accounts/own_profile.html",
         lambda x: _own_profile(x, name="\u202eCarol", zoneinfo="Etc/UTC") | {"wrong": ["name"], "saved": False},

@@ -114,6 +114,7 @@ COMPANIONS = {
     "idp.accounts.company_sign_out",
     "idp.accounts.fresh_proof",
     "idp.accounts.remembered",
+    "idp.accounts.used_products",
     "idp.accounts.visitor",
     "idp.doors.to_company",
     "idp.login.finish",

@@ -21,6 +21,8 @@ TOLD = (
     Step.recovery_set,
     Step.email_changed,
     Step.email_reverted,
+    Step.account_closed,
+    Step.account_reopened,
     Step.invitation_accepted,
     Step.signed_up,
     Step.unlinked,

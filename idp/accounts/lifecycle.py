@@ -157,13 +157,13 @@ def change_claims(db: Transaction, account: Account, changes: Mapping[str, Any],
 
 def suspend(db: Transaction, account: Account, *, actor: str, now: float) -> None:
     """Let nobody sign in to the account any more, and end all that is open."""
-    account.state = "suspended"
+    account.state, account.closed_at = "suspended", None
     end_everything(db, account.id, event=audit.Event.person_suspended, actor=actor, now=now)
 
 
 def reactivate(db: Transaction, account: Account, *, actor: str, now: float) -> None:
-    """Take a suspension back."""
-    account.state = "active"
+    """Take a suspension back, or open what its owner has closed."""
+    account.state, account.closed_at = "active", None
     audit.record(db, audit.Event.person_reactivated, now=now, actor=actor, account_id=account.id)
 
 

@@ -6,9 +6,8 @@ from contextlib import suppress
 from typing import Any
 
 from flask import Blueprint, Response, g, request
-from sqlalchemy import select
 
-from idp import audit, grants, opened_links
+from idp import audit, opened_links
 from idp.accounts import devices
 from idp.accounts.company_sign_out import go_to_company
 from idp.accounts.consents import consents_of
@@ -16,11 +15,12 @@ from idp.accounts.lifecycle import apply_revocations, end_everything, withdraw_c
 from idp.accounts.mailed_links import find_link, take_link
 from idp.accounts.remembered import forget
 from idp.accounts.sessions import Session, end_sessions, queue_logout_notices, sessions_of
+from idp.accounts.used_products import used_products
 from idp.accounts.visitor import visitor
 from idp.accounts.ways import provider_named, ways_in
 from idp.attempts import Step
 from idp.errors import PageError, Unavailable
-from idp.models import Account, Consent, ProductUse
+from idp.models import Account
 from idp.parts import parts
 from idp.redirects import go
 from idp.rendering import render_page
@@ -36,6 +36,8 @@ PARTS = (
     ("/me/factors", "factors.title"),
     ("/me/recovery", "me.recovery"),
     ("/me/activity", "me.activity"),
+    ("/me/data", "data.title"),
+    ("/me/close", "close.title"),
 )
 LINK_SECONDS = 600  # that the secret of an opened link stays in the browser
 
@@ -66,7 +68,7 @@ def show_me() -> Response:
             }
             for one in sessions_of(here.store, session.account_id, here.clock())
         ],
-        products=_products(session),
+        products=used_products(session),
         **_ways(session),
         parts=PARTS,
         notice=notice if notice in NOTICES else None,
@@ -180,35 +182,6 @@ def _ways(session: Session) -> dict[str, Any]:
         "ways": [{"way": way, "provider": provider_named(way.door, here.providers)} for way in ways],
         "addable": [(key, one.name) for key, one in here.providers.items() if key not in linked],
     }
-
-
-def _products(session: Session) -> list[dict[str, Any]]:
-    """The products that a person has used, the latest first. What this session has just opened may not yet be in SQL.
-
-    ``allowed``: the client_id of a third-party product that may read something; None for all others.
-    """
-    here = parts()
-    with here.database.reading() as db:
-        used = select(ProductUse.client_id, ProductUse.last_at).where(ProductUse.account_id == session.account_id)
-        last_at = dict(db.execute(used).all())
-        given = select(Consent.client_id, Consent.given_at).where(Consent.account_id == session.account_id)
-        allowed = dict(db.execute(given).all())
-    last_at = allowed | last_at
-    for grant in grants.grants_of_session(here.store, session.id, here.clock()):
-        last_at.setdefault(grant.client_id, session.last_seen)
-    rows = []
-    for client_id, at in sorted(last_at.items(), key=lambda item: item[1], reverse=True):
-        client = here.clients.find(client_id)
-        if client is not None:
-            rows.append(
-                {
-                    "name": client.name,
-                    "client_uri": client.client_uri,
-                    "last_at": at,
-                    "allowed": client_id if client_id in allowed and not client.first_party else None,
-                }
-            )
-    return rows
 
 
 def _end(chosen: list[Session]) -> None:

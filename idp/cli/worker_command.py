@@ -46,6 +46,7 @@ def run_worker(config: Config, references: Mapping[str, str]) -> None:
 
 def jobs(parts: Parts) -> list[Job]:
     """What the background work consists of. Without a mail server (IDP_SMTP) mail waits in the outbox."""
+    from idp.accounts.closing import erase_closed
     from idp.accounts.lifecycle import apply_revocations
     from idp.attempts import drain
     from idp.dns_lookup import txt_lookup
@@ -72,6 +73,7 @@ def jobs(parts: Parts) -> list[Job]:
         Job("metadata", reader.refresh_due, every=30.0, threads=4),  # as for domains
         Job("certificates", lambda: warn_of_certificates(database, parts.sealer, clock()), every=3600.0),
         Job("prune", lambda: prune(database, clock()), every=3600.0),
+        Job("erase", lambda: erase_closed(database, clock()), every=3600.0),
     ]
     if parts.config.smtp:
         mailer = Mailer(parts.config, parts.languages)

@@ -1,4 +1,4 @@
-"""A person's own pages: addresses that were changed lately are held."""
+"""A person's own pages: addresses that were changed lately are held, and accounts are closed by their owners."""
 
 from __future__ import annotations
 
@@ -22,3 +22,5 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_held_addresses_account_id"), "held_addresses", ["account_id"], unique=False)
     op.create_index(op.f("ix_held_addresses_until"), "held_addresses", ["until"], unique=False)
+    op.add_column("accounts", sa.Column("closed_at", sa.BigInteger(), nullable=True))
+    op.create_index(op.f("ix_accounts_closed_at"), "accounts", ["closed_at"], unique=False)
