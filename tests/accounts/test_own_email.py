@@ -10,7 +10,7 @@ from idp.models import Account, AuditEvent, Email, EmailChange, HeldAddress
 from idp.parts import Parts
 from idp.worker import prune
 from tests.conftest import Clock
-from tests.forgetful import mails, reset_link, set_new
+from tests.forgetful import ask, mails, reset_link, set_new
 from tests.journey import PASSWORD, Walker, add_carol
 from tests.newcomers import handle_in, is_signed_in, mailed, text, unverify
 from tests.saml_parties import Customer, belong, decide_for
@@ -189,8 +189,6 @@ def test_only_what_was_asked_last_counts_and_for_a_day(
 
 def test_another_password_ends_what_is_under_way(signed_in: Walker, mailbox: Walker, parts: Parts, carol: str) -> None:
     """Somebody at an open browser has asked for it; its owner sets another password."""
-    from tests.forgetful import ask
-
     wish(signed_in, "mallory@evil.example")
     links = mailed(parts, "email_new"), mailed(parts, "email_old")
     owner = Walker(signed_in.app, parts)
@@ -199,6 +197,38 @@ def test_another_password_ends_what_is_under_way(signed_in: Walker, mailbox: Wal
     for link in links:
         assert answer(mailbox, link).status_code == 400
     assert address_of(parts, carol) == OLD
+
+
+def test_rc_02_a_reset_link_from_before_ends_when_the_address_changes(
+    signed_in: Walker, mailbox: Walker, parts: Parts, carol: str
+) -> None:
+    """Whoever has read the old mailbox since keeps nothing from before."""
+    ask(Walker(signed_in.app, parts))
+    link = reset_link(parts)
+    change(signed_in, mailbox, parts)
+    assert mailbox.follow(mailbox.get(link)).status_code == 400
+
+
+def test_pw_11_neither_mailbox_is_signed_in_by_it(signed_in: Walker, mailbox: Walker, parts: Parts, carol: str) -> None:
+    change(signed_in, mailbox, parts)
+    assert not is_signed_in(mailbox)
+    page = mailbox.follow(mailbox.get(mailed(parts, "email_changed")))
+    assert 'id="email-reverted-page"' in text(mailbox.submit(page, "/me/email/revert"))
+    assert not is_signed_in(mailbox)
+    assert not is_signed_in(signed_in)
+
+
+def test_rc_10_whoever_made_the_account_can_have_no_change_under_way(
+    signed_in: Walker, parts: Parts, carol: str
+) -> None:
+    """An address that its maker wants would outlive that the owner proves theirs; so it is asked for only by who has proved it."""
+    page = signed_in.get("/me/email")
+    unverify(parts, carol)
+    answered = signed_in.submit(page, "/me/email", username="mallory@evil.example")
+    assert (answered.status_code, answered.location) == (303, "/me/email")
+    assert mails(parts) == []
+    with parts.database.reading() as db:
+        assert db.get(EmailChange, carol) is None
 
 
 def test_suspended_in_between(signed_in: Walker, mailbox: Walker, parts: Parts, carol: str, clock: Clock) -> None:
