@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import false, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session as Transaction
 from zxcvbn import matching, scoring
 
@@ -86,13 +86,13 @@ def shortest_for(db: Transaction, who: str) -> int:
     The longest that counts: of the companies the account is a member of, and of those that have proved a domain of its addresses.
     """
     by_domain = select(CompanyDomain.company_id).where(CompanyDomain.status.in_(BINDING))
+    theirs: ColumnElement[bool]
     if "." in who:  # no account's id has one, every domain that a company can prove does
-        by_domain = by_domain.where(CompanyDomain.held == who)
-        by_member = select(Member.company_id).where(false())
+        theirs = Company.id.in_(by_domain.where(CompanyDomain.held == who))
     else:
         by_domain = by_domain.join(Email, Email.domain == CompanyDomain.held).where(Email.account_id == who)
         by_member = select(Member.company_id).where(Member.account_id == who)
-    theirs = Company.id.in_(by_domain) | Company.id.in_(by_member)
+        theirs = Company.id.in_(by_domain) | Company.id.in_(by_member)
     asked = db.scalars(select(Company.shortest_password).where(theirs))
     return max((length for length in asked if length is not None), default=SHORTEST)
 

@@ -20,7 +20,7 @@ from idp.models import Account, Company, Email, Member, SearchTerm
 from idp.search_terms import KINDS, Kind, fold, full_name
 
 MOST_LOOKED_AT = 5000  # entries for one page: a state that hardly anybody is in is looked for in several
-PARCEL = 200  # entries that are read at once
+PARCEL = 200  # entries that are read at once, at most
 LAST = "\U0010ffff"  # no text has this character, and none sorts behind it
 
 
@@ -86,7 +86,8 @@ def search_people(db: Transaction, wanted: Wanted, *, limit: int, now: float, af
     """
     people: list[Found] = []
     looked_at, last = 0, None if after is None else _read_place(after)
-    for parcel in _parcels(db, wanted, last):
+    at_once = PARCEL if wanted.state else min(limit + 1, PARCEL)
+    for parcel in _parcels(db, wanted, last, at_once):
         known = _people(db, [entry.account_id for entry, again in parcel if not again], wanted, now)
         for entry, again in parcel:
             if len(people) == limit:
@@ -101,7 +102,7 @@ def search_people(db: Transaction, wanted: Wanted, *, limit: int, now: float, af
     return Page(people)
 
 
-def _parcels(db: Transaction, wanted: Wanted, last: _Entry | None) -> Iterator[list[tuple[_Entry, bool]]]:
+def _parcels(db: Transaction, wanted: Wanted, last: _Entry | None, at_once: int) -> Iterator[list[tuple[_Entry, bool]]]:
     """What the text is the beginning of, and whether its person was found before by something else."""
     text, kinds = fold(wanted.text), KINDS
     if text.startswith("@"):
@@ -113,10 +114,11 @@ def _parcels(db: Transaction, wanted: Wanted, last: _Entry | None) -> Iterator[l
             continue
         start = (last.term, last.account_id) if last is not None and last.kind == kind else (text, "")
         while True:
-            rows = db.execute(_entries(kind, text, kinds[:number], start, wanted.company_id)).all()
+            found = _entries(kind, text, kinds[:number], start, wanted.company_id).limit(at_once)
+            rows = db.execute(found).all()
             if rows:
                 yield [(_Entry(kind, term, account_id), again) for term, account_id, again in rows]
-            if len(rows) < PARCEL:
+            if len(rows) < at_once:
                 break
             start = (rows[-1].term, rows[-1].account_id)
 
@@ -136,7 +138,7 @@ def _entries(
     )
     if company_id is not None:
         query = query.where(here.company_id == company_id)
-    return query.order_by(here.term, here.account_id).limit(PARCEL)
+    return query.order_by(here.term, here.account_id)
 
 
 def _people(db: Transaction, ids: list[str], wanted: Wanted, now: float) -> dict[str, Found]:

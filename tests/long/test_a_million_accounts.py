@@ -1,86 +1,84 @@
-"""Growth: with a million accounts a sign-in does the same work as with one. ``make test-long``."""
+"""Growth: among a million people everything that somebody does is the same work as among a thousand; and many sign-ins leave
+nothing behind. ``make test-long``. Nothing is timed: what the times are says docs/speed.md.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import resource
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from sqlalchemy import delete, event, insert, text
+from sqlalchemy import text
 
-from idp.accounts.passwords import find_credentials
-from idp.models import Account, Email
+from idp.accounts.people_search import MOST_LOOKED_AT, PARCEL, Wanted, search_people
+from idp.database import Database
 from idp.parts import Parts
-from tests.journey import Walker, add_carol
+from tests.backends import running_postgres
+from tests.many_people import TABLES, add_many_people
+from tests.people_ways import Ways, ways_at
 from tests.running import Provider, running_provider
 from tests.visitor import Visitor
 
-MILLION = 1_000_000
+THOUSAND, MILLION = 1_000, 1_000_000
 SIGN_INS = 10_000  # an hour of one core, most of it argon2id
-PARCEL = 10_000
+WHOLE = re.compile(rf"(?:\bSCAN|Seq Scan on) (?:{'|'.join(TABLES)})\b")
 
 
-def add_people(parts: Parts, number: int) -> None:
-    """``number`` accounts without passwords, in parcels."""
-    now = int(parts.clock())
-    for start in range(0, number, PARCEL):
-        ids = range(start, start + PARCEL)
-        with parts.database.transaction() as db:
-            db.execute(
-                insert(Account),
-                [
-                    {
-                        "id": f"{n:032x}",
-                        "sub": f"sub-{n}",
-                        "state": "active",
-                        "profile": {},
-                        "created_at": now,
-                        "updated_at": now,
-                    }
-                    for n in ids
-                ],
-            )
-            db.execute(
-                insert(Email),
-                [
-                    {
-                        "account_id": f"{n:032x}",
-                        "address": f"p{n}@example.net",
-                        "canonical": f"p{n}@example.net",
-                        "domain": "example.net",
-                        "primary": True,
-                    }
-                    for n in ids
-                ],
-            )
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))])
+def ways(request: pytest.FixtureRequest, parts: Parts) -> Iterator[Ways]:
+    parts.attempts.close()  # its thread writes whenever it likes
+    if request.param == "sqlite":
+        yield ways_at(parts)
+        with parts.database.transaction() as db:  # no need to look for canaries in a million people
+            db.execute(text("PRAGMA defer_foreign_keys=ON"))
+            for table in TABLES:
+                db.execute(text(f"DELETE FROM {table}"))
+        return
+    with running_postgres() as server:
+        database = Database(parts.config.model_copy(update={"database_url": server.new_database()}))
+        database.upgrade()
+        yield ways_at(dataclasses.replace(parts, database=database))
+        database.close()
 
 
 @pytest.mark.long
-def test_a_sign_in_among_a_million_people_does_the_same_work(walker: Walker, parts: Parts) -> None:
-    add_carol(parts)
-    walker.code()  # the first device of all: from the second on, carol is told of each
-    statements: list[str] = []
-    event.listen(parts.database._engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
-    alone = _statements_of_a_sign_in(Walker(walker.app, parts), parts, statements)
-    add_people(parts, MILLION)
-    assert _statements_of_a_sign_in(Walker(walker.app, parts), parts, statements) == alone
-    with parts.database.reading() as db:
-        assert find_credentials(db, "p777777@example.net").account_id == f"{777777:032x}"
-        for statement in alone:
-            if statement.lstrip().upper().startswith("SELECT"):
-                plan = db.execute(text("EXPLAIN QUERY PLAN " + statement.replace("?", "'x'"))).all()
-                assert not any(str(row[3]).startswith("SCAN") for row in plan), (statement, plan)
-    with parts.database.transaction() as db:
-        db.execute(delete(Account).where(Account.sub.startswith("sub-")))  # no need to look for canaries in these
+def test_whatever_people_do_is_the_same_work_among_a_million(ways: Ways) -> None:
+    add_many_people(ways.parts, 0, THOUSAND)
+    among_a_thousand = {
+        name: work for _ in range(2) for name, work in _work(ways, plans=False).items()
+    }  # the first fills the caches
+    add_many_people(ways.parts, THOUSAND, MILLION)
+    for name, work in _work(ways, plans=True).items():
+        assert work == among_a_thousand[name], name
 
 
-def _statements_of_a_sign_in(walker: Walker, parts: Parts, statements: list[str]) -> list[str]:
-    statements.clear()
-    tokens = walker.tokens(scope="openid email")
-    walker.userinfo(tokens["access_token"])
-    return list(statements)
+def _work(ways: Ways, *, plans: bool) -> dict[str, list[str]]:
+    """The statements of each way; with ``plans``, none of them may read a whole table."""
+    found = {}
+    for name, way in ways.all().items():
+        way()
+        found[name] = ways.asked
+        assert 1 <= len(ways.asked) <= 100, name
+        for statement, values in ways.statements if plans else ():
+            if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE", "WITH")):
+                plan = ways.plan_of(statement, values)
+                assert not WHOLE.search(plan), (name, statement, plan)
+    return found
+
+
+@pytest.mark.long
+def test_a_search_for_what_nobody_is_has_an_end(ways: Ways) -> None:
+    add_many_people(ways.parts, 0, 10 * MOST_LOOKED_AT)
+    ways.begin()
+    with ways.watching(), ways.parts.database.reading() as db:
+        page = search_people(db, Wanted("p", state="closed"), limit=10, now=ways.parts.clock())
+    assert page.people == [] and page.after is not None
+    assert len(ways.statements) == 3 * MOST_LOOKED_AT / PARCEL
 
 
 @pytest.mark.long
