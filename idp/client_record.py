@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import re
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
@@ -235,6 +235,11 @@ class Client(BaseModel):
     def algorithms(self) -> frozenset[str]:
         """The algorithms in which this client wants things signed."""
         return frozenset({self.id_token_signed_response_alg, self.userinfo_signed_response_alg or "RS256"})
+
+    def beginning(self, issuer: str) -> str | None:
+        """Where a sign-in at the product begins that ``issuer`` asks for (OpenID Connect Core section 4); None: it names no such place."""
+        uri = self.initiate_login_uri
+        return f"{uri}{'&' if '?' in uri else '?'}{urlencode({'iss': issuer})}" if uri else None
 
     def accepts_redirect(self, uri: str) -> bool:
         """Whether ``uri`` is registered, byte for byte. A native product's loopback port is free (RFC 8252 section 7.3)."""

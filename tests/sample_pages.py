@@ -15,7 +15,6 @@ from idp.accounts.activity import Act
 from idp.accounts.closing import Hindered
 from idp.accounts.emails import Mailbox, OwnEmail
 from idp.accounts.password_rules import Weak
-from idp.accounts.profile import PARTS
 from idp.accounts.recovery_address import Recovery
 from idp.accounts.ways import Way
 from idp.login.asked_mails import AskedMail
@@ -66,7 +65,7 @@ def _own_profile(x: Text, **told: str) -> dict[str, Any]:
     )
     empty = {"name": "", "given_name": "", "family_name": "", "zoneinfo": ""}
     told = empty | {name: x(text) for name, text in told.items()}
-    return {"told": told, "chosen": "fr", "zones": zones, "wrong": [], "saved": True, "longest": 255}
+    return {"told": told, "chosen": "fr", "zones": zones, "wrong": [], "company": None, "saved": True, "longest": 255}
 
 
 def _own_passkeys(x: Text, count: int, **more: Any) -> dict[str, Any]:
@@ -227,7 +226,7 @@ def _session(x: Text, agent: str, address: str, seconds: int, *, current: bool =
 
 
 def _product(x: Text, name: str, uri: str | None, seconds: int, allowed: str | None = None) -> dict[str, Any]:
-    return {"name": x(name), "client_uri": uri and x(uri), "last_at": NOW - seconds, "allowed": allowed and x(allowed)}
+    return {"name": x(name), "uri": uri and x(uri), "last_at": NOW - seconds, "allowed": allowed and x(allowed)}
 
 
 def _trial(x: Text, *checks: SimpleNamespace, ok: bool, outcome: str, reason: str = "") -> dict[str, Any]:
@@ -581,15 +580,15 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     "reopened": ("accounts/closed.html", lambda x: {"address": x("carol@example.org"), "reopened": True}),
     "own-profile-wrong": (
         "accounts/own_profile.html",
-        lambda x: _own_profile(x, name="\u202eCarol", zoneinfo="Etc/UTC") | {"wrong": ["name"], "saved": False},
+        lambda x: _own_profile(x, name="\u202eCarol", zoneinfo="Etc/UTC") | {"wrong": ["name"], "company": x("Acme"), "saved": False},
     ),
     "me": (
         "accounts/profile.html",
         lambda x: {
             "name": x("Carol Ångström"),
-            "parts": PARTS,
             "email": x("carol@example.org"),
             "company": x("Acme"),
+            "admin_center": _product(x, "Admin Center", "https://admin.example/", 0),
             "zone": x("Europe/Paris"),
             "notice": "ended",
             "ways": [
@@ -617,9 +616,9 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         "accounts/profile.html",
         lambda x: {
             "name": None,
-            "parts": PARTS,
             "email": x("carol@example.org"),
             "company": None,
+            "admin_center": None,
             "zone": None,
             "notice": None,
             "ways": [{"way": Way("password"), "provider": ""}],

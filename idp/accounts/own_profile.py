@@ -1,6 +1,6 @@
 """``/me/profile``: what a person is called, their language and their time zone: for our pages and mails, and as claims for products.
 
-What a company or a social provider told was written when the account was made, and is the person's own since.
+What a company or a social provider told was written when the account was made, and is the person's own since: no later sign-in changes it.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ def _page(
         chosen=language or choose_language(session.locale),
         zones=_zones(choose_language(session.locale)),
         wrong=wrong or [],
+        company=session.person.get("company", {}).get("name"),
         saved=saved,
         longest=LONGEST_TEXT,
     )

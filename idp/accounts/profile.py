@@ -15,7 +15,7 @@ from idp.accounts.lifecycle import apply_revocations, end_everything, withdraw_c
 from idp.accounts.mailed_links import find_link, take_link
 from idp.accounts.remembered import forget
 from idp.accounts.sessions import Session, end_sessions, queue_logout_notices, sessions_of
-from idp.accounts.used_products import used_products
+from idp.accounts.used_products import UsedProduct, used_products
 from idp.accounts.visitor import visitor
 from idp.accounts.ways import provider_named, ways_in
 from idp.attempts import Step
@@ -27,18 +27,9 @@ from idp.rendering import render_page
 
 bp = Blueprint("profile", __name__)
 
-NOTICES = ("ended", "withdrawn", "linked", "unlinked", "password_changed")
-# The pages that belong to /me, in their order: the path (its last word makes the element id to-…), and its name in the catalogue.
-PARTS = (
-    ("/me/profile", "profile.title"),
-    ("/me/email", "me.email"),
-    ("/me/passkeys", "factors.passkeys"),
-    ("/me/factors", "factors.title"),
-    ("/me/recovery", "me.recovery"),
-    ("/me/activity", "me.activity"),
-    ("/me/data", "data.title"),
-    ("/me/close", "close.title"),
-)
+NOTICES = ("saved", "ended", "withdrawn", "linked", "unlinked", "password_changed")
+ADMIN_CENTER = "admin-center"  # its client_id
+ADMINISTERS = {"administrator", "read_only"}  # roles that it opens to
 LINK_SECONDS = 600  # that the secret of an opened link stays in the browser
 
 
@@ -50,12 +41,14 @@ def show_me() -> Response:
         return go("/login")
     here = parts()
     notice = request.args.get("notice")
+    admin_center = _admin_center(session)
     return render_page(
         "accounts/profile.html",
         language=session.locale,
         name=session.person.get("name"),
         email=session.email,
         company=session.person.get("company", {}).get("name"),
+        admin_center=admin_center,
         zone=session.person.get("zoneinfo"),
         sessions=[
             {
@@ -66,11 +59,12 @@ def show_me() -> Response:
                 "current": one.key == session.key,
                 "by_company": one.company is not None,
             }
-            for one in sessions_of(here.store, session.account_id, here.clock())
+            for one in sorted(
+                sessions_of(here.store, session.account_id, here.clock()), key=lambda one: one.key != session.key
+            )
         ],
-        products=used_products(session),
+        products=[one for one in used_products(session) if admin_center is None or one.client_id != ADMIN_CENTER],
         **_ways(session),
-        parts=PARTS,
         notice=notice if notice in NOTICES else None,
     )
 
@@ -170,6 +164,16 @@ def take_not_me() -> Response:
     response = render_page("accounts/not_me.html", done=True)
     opened_links.forget(response)
     return response
+
+
+def _admin_center(session: Session) -> UsedProduct | None:
+    """The admin center, for whom it opens to; None for all others, and where there is none."""
+    here = parts()
+    client = here.clients.find(ADMIN_CENTER)
+    if client is None or not ADMINISTERS & set(session.person.get("company", {}).get("roles", ())):
+        return None
+    uri = client.beginning(here.config.issuer) or client.client_uri
+    return UsedProduct(client.client_id, client.name, uri, 0, None) if uri else None
 
 
 def _ways(session: Session) -> dict[str, Any]:

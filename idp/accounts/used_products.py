@@ -16,13 +16,14 @@ from idp.parts import parts
 class UsedProduct:
     """A product that a person has used.
 
+    :ivar uri: where it is, or begins; None: it says neither.
     :ivar last_at: seconds since 1970.
     :ivar allowed: the client_id of a third-party product that may read something; None for all others.
     """
 
     client_id: str
     name: str
-    client_uri: str | None
+    uri: str | None
     last_at: int
     allowed: str | None
 
@@ -43,5 +44,6 @@ def used_products(session: Session) -> list[UsedProduct]:
         client = here.clients.find(client_id)
         if client is not None:
             kept = client_id if client_id in allowed and not client.first_party else None
-            rows.append(UsedProduct(client_id, client.name, client.client_uri, at, kept))
+            uri = client.client_uri or client.beginning(here.config.issuer)
+            rows.append(UsedProduct(client_id, client.name, uri, at, kept))
     return rows

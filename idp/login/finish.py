@@ -591,8 +591,8 @@ def _go_on(pending: Pending, session: Session, *, grown: Session | None = None) 
         return go("/authorize/resume", p=pending.handle)
     pendings.take(here.store, pending.handle, cookies.browser(), here.clock())
     client = here.clients.find(pending.client_id) if pending.purpose == "product" else None
-    if client is not None and client.initiate_login_uri:
-        # The product begins anew, with a request of its own (OpenID Connect Core 4): nothing is handed over unasked.
-        uri = client.initiate_login_uri
-        return leave(f"{uri}{'&' if '?' in uri else '?'}{urlencode({'iss': here.config.issuer})}")
+    beginning = client.beginning(here.config.issuer) if client is not None else None
+    if beginning is not None:
+        # The product begins anew, with a request of its own: nothing is handed over unasked.
+        return leave(beginning)
     return go(pending.request or "/me")

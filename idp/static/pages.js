@@ -35,6 +35,12 @@ for (const input of document.querySelectorAll("input[data-show]")) {
   input.form.addEventListener("submit", () => { input.type = "password"; });
 }
 
+for (const zones of document.querySelectorAll("select[data-here]")) {
+  // The browser knows where it is: a suggestion, which counts when the form is sent.
+  const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  for (const zone of zones.options) if (zone.value === here) zone.selected = true;
+}
+
 for (const form of document.forms) {
   let sent = 0;
   form.addEventListener("submit", (event) => {

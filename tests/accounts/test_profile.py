@@ -10,12 +10,15 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from idp.accounts.consents import remember_consent
+from idp.accounts.lifecycle import apply_revocations
 from idp.accounts.sessions import sessions_of
+from idp.config import Config
 from idp.models import AuditEvent, LogoutNotice, MailedLink, OutboxMail, ProductUse
 from idp.parts import Parts
 from tests.conftest import Clock
 from tests.journey import Walker, add_carol
-from tests.registrations import SECRET_2
+from tests.registrations import CLIENTS, SECRET_2
+from tests.saml_parties import Customer, belong
 
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1"
 
@@ -113,6 +116,40 @@ def test_me_shows_the_person_and_the_session_of_this_browser(walker: Walker, car
     for words in ("Carol Example", "carol@example.org", "Firefox · Linux", "192.0.2.7", "This browser"):
         assert words in page, words
     assert carol not in page
+
+
+ADMIN_CENTER = """
+  admin-center:
+    name: Admin Center
+    type: spa
+    redirect_uris: [https://admin.example/cb]
+    initiate_login_uri: https://admin.example/login
+"""
+
+
+@pytest.fixture
+def admin_center(config: Config) -> None:
+    assert config.clients is not None
+    config.clients.write_text(CLIENTS + ADMIN_CENTER, encoding="utf-8")
+
+
+@pytest.mark.usefixtures("admin_center")
+@pytest.mark.parametrize(("role", "opens"), [("administrator", True), ("read_only", True), ("member", False)])
+def test_administrators_of_a_company_find_the_admin_center(
+    walker: Walker, parts: Parts, carol: str, acme: Customer, role: str, opens: bool
+) -> None:
+    assert "admin.example" not in text_of(sign_in(walker))  # nobody's, as long as they belong to no company
+    belong(parts.database, acme, carol, role, now=parts.clock())
+    apply_revocations(parts.database, parts.store, parts.clients, parts.clock())
+    page = text_of(walker.get("/me"))
+    assert ('id="to-admin-center" href="https://admin.example/login?iss=https%3A%2F%2Flogin.example"' in page) is opens
+
+
+def test_where_no_admin_center_is_registered_none_is_shown(
+    walker: Walker, parts: Parts, carol: str, acme: Customer
+) -> None:
+    belong(parts.database, acme, carol, "administrator", now=parts.clock())
+    assert "to-admin-center" not in text_of(sign_in(walker))
 
 
 def test_me_is_not_cached_and_shows_no_secret(walker: Walker, parts: Parts, carol: str) -> None:
