@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import unicodedata
 from collections.abc import Iterator
 
 import pytest
@@ -16,7 +17,10 @@ from idp.parts import Parts
 from idp.redis_store import token_hash
 from tests.attacks.counted_work import CountingHasher, Work, counted, looked_at
 from tests.conftest import Clock
+from tests.forgetful import ask
+from tests.guests import invited
 from tests.journey import PASSWORD, Walker, add_carol
+from tests.newcomers import mailed
 
 # Everybody who may knock, with addresses of one length, so that pages may be compared byte by byte.
 KNOCKING = {
@@ -125,6 +129,35 @@ def test_pw_05_every_character_of_a_password_counts_on_the_page_too(counting: Pa
     assert "code" in visitor.answer_of(visitor.sign_in(visitor.follow(visitor.az()), password=long))
 
 
+@pytest.mark.parametrize("path", ["/reset", "/verify", "/invite"])
+def test_pw_05_a_password_that_is_chosen_is_taken_to_its_last_character(
+    counting: Parts, hasher: CountingHasher, path: str
+) -> None:
+    """Too long: refused before it is hashed. As it was composed when it was chosen, or otherwise: the same."""
+    walker = Walker(create_app(counting), counting)
+    if path == "/reset":
+        add_carol(counting)
+        ask(walker)
+    elif path == "/verify":
+        walker.submit(walker.follow(walker.get("/sign-up")), "/sign-up", username="carol@example.org")
+    else:
+        invited(counting)
+    mail = {"/reset": "reset_password", "/verify": "verify_address", "/invite": "invitation"}[path]
+    page = walker.follow(walker.get(mailed(counting, mail)))
+    hashed = hasher.hashed
+    for size, status in ((1_000_000, 413), (1025, 400)):
+        answer = walker.submit(page, path, password="x1-" * (size // 3) + "y" * (size % 3), name="Carol", terms="yes")
+        assert answer.status_code == status
+    assert hasher.hashed == hashed
+    chosen = unicodedata.normalize("NFD", "Ångström\0 Café " * 6)  # more than 72 bytes
+    done = walker.follow(walker.submit(page, path, password=chosen, name="Carol", terms="yes"))
+    assert done.status_code == 200
+    app = create_app(counting)
+    for typed, status in ((chosen[:72], 400), (chosen[:-2], 400), (unicodedata.normalize("NFC", chosen), 303)):
+        visitor = Walker(app, counting)
+        assert visitor.sign_in(visitor.follow(visitor.az()), password=typed).status_code == status
+
+
 # --- PW-15: cookies -----------------------------------------------------------------------------------------------------
 
 
@@ -190,6 +223,24 @@ def test_pw_15_a_cookie_that_was_meddled_with_is_nobodys(walker: Walker, parts: 
     for name in ("idp_session", "__Secure-idp_session", "__host-idp_session"):
         assert Walker(app, parts).get("/me", headers={"Cookie": f"{name}={cookie}"}).location == "/login"
     assert walker.get("/me").status_code == 200
+
+
+@pytest.mark.parametrize("value", ["", "A", "A" * 43, "é" * 43, "\xff", "x" * 8000, "*", '"', "%00", "a.b.c", "{}"])
+def test_pw_15_no_cookie_that_was_made_up_breaks_a_page_or_opens_one(
+    walker: Walker, parts: Parts, app: Flask, value: str
+) -> None:
+    add_carol(parts)
+    walker.sign_in(walker.follow(walker.az()), keep="yes")
+    names = [*visitor_cookies(walker), "language", "mailed_link"]
+    assert {"browser", "session", "device", "account"} <= set(names)
+    for name in names:
+        for path in ("/login", "/me", "/sign-up", "/forgot", "/reset", walker.authorization_url(prompt="none")):
+            stranger = Walker(app, parts)
+            answer = stranger.get(path, headers={"Cookie": f"__Host-idp_{name}={value}"})
+            assert answer.status_code < 500, (name, path)
+            assert "code=" not in (answer.location or ""), (name, path)
+            assert "carol@example.org" not in answer.get_data(as_text=True), (name, path)
+            assert path != "/me" or answer.location == "/login", (name, path)
 
 
 def test_pw_15_a_session_that_was_planted_before_is_not_the_one_after(walker: Walker, parts: Parts) -> None:

@@ -24,7 +24,9 @@ from tests.company_walker import leave as to_company
 from tests.company_walker import sign_in as by_company
 from tests.conftest import Clock
 from tests.factors import App, add_app, add_codes, by_password, mailed_code
+from tests.forgetful import NEW
 from tests.journey import PASSWORD, Walker, add_carol, claims_of
+from tests.newcomers import mailed
 from tests.saml_parties import Customer, belong, decide_for
 from tests.social_walker import application, asked_of, come_back, leave, link_carol, social_sites
 
@@ -152,6 +154,20 @@ def test_pw_11_a_company_demands_it_of_its_people_at_the_social_door(parts: Part
         page = walker.follow(come_back(walker, leave(walker)))
         assert 'id="setup-page"' in page.get_data(as_text=True)
         nobody_is_in(walker, parts, carol)
+
+
+def test_pw_11_signing_up_under_a_companys_address_leads_to_the_second_factor(
+    walker: Walker, parts: Parts, acme: Customer
+) -> None:
+    decide_for(parts.database, acme, second_factor_from=int(parts.clock()) - 1, sso="optional")
+    page = walker.follow(walker.get("/sign-up"))
+    walker.submit(page, "/sign-up", username=ALICE)
+    page = walker.follow(walker.get(mailed(parts, "verify_address")))
+    page = walker.follow(walker.submit(page, "/verify", password=NEW, name="Alice", terms="yes"))
+    assert page.request.path == "/login/second/mail"  # and only whoever reads the code there sets a factor up
+    with parts.database.reading() as db:
+        alice = db.scalars(select(Account.id)).one()
+    nobody_is_in(walker, parts, alice)
 
 
 def test_pw_11_an_account_is_not_proved_for_a_link_by_its_password_alone(
@@ -372,6 +388,17 @@ def test_pw_12_a_code_counts_once(
     assert mallory.submit(page, "/login/second", code=code).status_code == 400
     clock.advance(30)
     assert mallory.submit(page, "/login/second", code=code).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("steps", "counts"), [(-20, False), (-2, False), (-1, True), (0, True), (1, True), (2, False), (20, False)]
+)
+def test_pw_12_a_code_counts_one_step_around_its_time(
+    walker: Walker, parts: Parts, telephone: App, half: TestResponse, steps: int, counts: bool
+) -> None:
+    answer = walker.follow(walker.submit(half, "/login/second", code=telephone.code(steps)))
+    assert ("code=" in (answer.location or "")) == counts
+    assert (walker.get("/me").status_code == 200) == counts
 
 
 def test_pw_12_a_code_of_before_one_that_counted_is_refused(

@@ -305,7 +305,7 @@ def test_a_company_without_a_live_connection_that_requires_sso_is_said_so(
 # --- over ------------------------------------------------------------------------------------------------------------------------
 
 
-def test_an_invitation_ends_after_a_week(walker: Walker, parts: Parts, clock: Clock) -> None:
+def test_rc_02_an_invitation_ends_after_a_week(walker: Walker, parts: Parts, clock: Clock) -> None:
     invited(parts)
     link = invitation(parts)
     clock.advance(7 * 86400 - 1)
@@ -332,7 +332,9 @@ def test_a_suspended_person_accepts_nothing(walker: Walker, parts: Parts) -> Non
     assert state(parts, carol) == ("suspended", 1)
 
 
-def test_opening_it_changes_nothing_and_the_secret_leaves_the_url(walker: Walker, parts: Parts) -> None:
+def test_rc_04_the_secret_of_an_invitation_leaves_the_url_and_the_page_tells_nobody(
+    walker: Walker, parts: Parts
+) -> None:
     carol = invited(parts)
     link = invitation(parts)
     for method in ("HEAD", "GET", "OPTIONS"):
@@ -341,11 +343,15 @@ def test_opening_it_changes_nothing_and_the_secret_leaves_the_url(walker: Walker
     assert (first.status_code, first.location) == (303, "/invite")
     page = walker.get("/invite")
     assert link.partition("=")[2] not in text(page)
-    assert page.headers["Referrer-Policy"] == "no-referrer"
+    for answer in (first, page):
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["Cache-Control"] == "no-store"
+    loaded = re.findall(r'(?:src|href)="([^"#]*)"', text(page))
+    assert loaded and all(one.startswith("/") and not one.startswith("//") for one in loaded)
     assert state(parts, carol) == ("invited", 1)
 
 
-def test_the_mail_that_counts_is_the_last(walker: Walker, parts: Parts) -> None:
+def test_rc_02_the_invitation_that_counts_is_the_last(walker: Walker, parts: Parts) -> None:
     carol = invited(parts)
     older = invitation(parts)
     page = come_by(walker, older)
