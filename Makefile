@@ -7,7 +7,7 @@ NODE_MODULES = tests/node_modules/.package-lock.json
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long bench lock docs check install-needs
+.PHONY: help run test test-long bench doctor lock docs check install-needs
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -24,6 +24,10 @@ test-long: .venv/test install-needs $(NODE_MODULES) ## The big runs: millions of
 
 bench: .venv/test install-needs $(NODE_MODULES) ## Measure speed beside the machine's limits and a peer
 	.venv/bin/python -m tests.bench $(ARGS)
+
+doctor: .venv/test ## Does any form tell who has an account, by its answer or by its time? About two minutes, on a machine at rest
+	GOOGLE_SECRET=nothing-secret IDP_ISSUER=http://localhost:8000 IDP_PROVIDERS=tests/admin/providers.yaml \
+		.venv/bin/python -m idp doctor enumeration
 
 lock: .venv/made ## Resolve the dependencies anew into deploy/requirements.txt
 	$(PIP) --editable '.[lock]'

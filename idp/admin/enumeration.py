@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 ROUNDS = 30  # in which times are taken, for each form and each kind of person
+MORE = 4  # times as many rounds for whoever looks different after those
+SUSPICIOUS = 0.1  # how improbable a difference is, if there is none, to be looked at in more rounds
 CERTAIN = 0.01  # that a difference of times is reported where there is none, over all that is compared in a run
 # Differences of times below both are no difference: nobody can measure them over a network, and they vary by themselves.
 LEAST_SECONDS, LEAST_SHARE = 0.0005, 0.05
@@ -178,25 +180,22 @@ def compare_times(
 ) -> list[Difference]:
     """Time the form for each kind, all kinds in turn in every round, and name what is slower or faster than the first.
 
-    A difference counts when it is certain (two-sided rank test of Mann and Whitney, its level divided by the number of ``tests``
-    in the whole run), large enough to matter, and there once more, in the same direction, in a second series of its own.
+    Whoever looks different is timed anew, beside the first, in more rounds. A difference counts when it is certain in those alone
+    (two-sided rank test of Mann and Whitney, its level divided by the number of ``tests`` in the whole run), large enough to
+    matter, and in the same direction as before.
     """
-    once = _apart(_series(place, form, domain, kinds, shuffle, rounds), kinds[0], tests)
-    if not once:
+    first = kinds[0]
+    suspects = _apart(_series(place, form, domain, kinds, shuffle, rounds), first, SUSPICIOUS)
+    if not suspects:
         return []
-    again = _apart(_series(place, form, domain, kinds, shuffle, rounds), kinds[0], tests)
+    again = _apart(_series(place, form, domain, (first, *suspects), shuffle, MORE * rounds), first, CERTAIN / tests)
     return [
         Difference(
-            form.path,
-            domain,
-            kind,
-            kinds[0],
-            "time",
-            "",
-            f"{1000 * by:+.1f} ms (once more: {1000 * again[kind]:+.1f} ms)",
+            form.path, domain, kind, first, "time", "", f"{1000 * by:+.1f} ms (at first: {1000 * at_first:+.1f} ms)"
         )
-        for kind, by in once.items()
-        if kind in again and (by > 0) == (again[kind] > 0)
+        for kind, at_first in suspects.items()
+        for by in (again.get(kind, 0.0),)
+        if by * at_first > 0
     ]
 
 
@@ -359,14 +358,14 @@ def _series(
     return taken
 
 
-def _apart(taken: Mapping[Kind, Sequence[float]], first: Kind, tests: int) -> dict[Kind, float]:
-    """Who differs from the first kind, and by how many seconds of the median."""
+def _apart(taken: Mapping[Kind, Sequence[float]], first: Kind, level: float) -> dict[Kind, float]:
+    """Who differs from the first kind at this level of the test, and by how many seconds of the median."""
     usual = median(taken[first])
     least = max(LEAST_SECONDS, LEAST_SHARE * usual)
     apart = {}
     for kind, times in taken.items():
         by = median(times) - usual
-        if kind != first and abs(by) >= least and chance(taken[first], times) < CERTAIN / tests:
+        if kind != first and abs(by) >= least and chance(taken[first], times) < level:
             apart[kind] = by
     return apart
 
