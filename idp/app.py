@@ -28,10 +28,12 @@ from idp.attempts import Step
 from idp.doors import company, company_logout, passkey, password, social
 from idp.errors import IdpError, PageError
 from idp.login import (
+    ask_for_help,
     consent,
     forgot,
     invite,
     link,
+    mail_help,
     no_mail,
     proved_address,
     second_mail,
@@ -66,6 +68,8 @@ PAGES = (
         second_setup,
         second_mail,
         why_sign_in,
+        ask_for_help,
+        mail_help,
         sign_up,
         forgot,
         no_mail,

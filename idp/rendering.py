@@ -186,14 +186,13 @@ def _pages_in(language: str, languages: Languages, own: Path | None, host: str, 
         opened_field=opened_links.OpenedField(),
         host=host,
         support=support,
-        support_link=f"mailto:{support}" if "@" in support and ":" not in support else support,
         asset={name: f"/static/{name}?v={fingerprint}" for name, (_, fingerprint) in _static_files().items()},
     )
     pages.filters.update(ago=_ago, duration=_duration)
     return pages
 
 
-HANDLES = ("p", "l")  # what brings a page of a journey back; no other parameter may stand in an address that we print
+HANDLES = ("p", "l", "receipt", "about")  # what brings a page of a journey, or of help, back; no other parameter may stand in an address that we print
 
 
 def _this_page() -> str:

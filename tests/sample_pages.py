@@ -18,6 +18,7 @@ from idp.accounts.password_rules import Weak
 from idp.accounts.recovery_address import Recovery
 from idp.accounts.ways import Way
 from idp.login.asked_mails import AskedMail
+from idp.reasons import REASONS
 from idp.rendering import render_page
 
 NOW = 1_795_000_000
@@ -50,6 +51,11 @@ def _login(x: Text, **more: Any) -> dict[str, Any]:
 
 def _passkeys(x: Text, *, last: bool = False) -> dict[str, Any]:
     return {"passkey": x('{"challenge": "AQID", "rpId": "login.example"}'), "passkey_last": last}
+
+
+def _help(x: Text, **more: Any) -> dict[str, Any]:
+    values = {"p": "", "client": None, "back": None, "receipt": None, "reason": None, "signed_in": False}
+    return values | {"contact": x("mailto:help@login.example?subject=Help")} | more
 
 
 def _close(x: Text, **more: Any) -> dict[str, Any]:
@@ -566,6 +572,23 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         lambda x: _own_profile(
             x, name="Carol Ångström", given_name="Carol", family_name="Ångström", zoneinfo="Europe/Kyiv"
         ),
+    ),
+    "help": ("login/help.html", lambda x: _help(x)),
+    "help-reason": (
+        "login/help.html",
+        lambda x: (
+            _help(x, client=_client(x), back=x("https://webinar.example/"), p=x("p1"), receipt=RECEIPT)
+            | {"reason": REASONS["saml_audience_wrong"], "signed_in": True}
+        ),
+    ),
+    "help-no-support": ("login/help.html", lambda x: _help(x, contact="", receipt=RECEIPT)),
+    "mail-help": (
+        "login/mail_help.html",
+        lambda x: {
+            "sender": x("no-reply@login.example"),
+            "domain": x("login.example"),
+            "issuer": x("https://login.example"),
+        },
     ),
     "own-data": ("accounts/own_data.html", lambda x: {}),
     "close": ("accounts/close.html", lambda x: _close(x)),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import html
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,6 +14,7 @@ from jinja2 import Environment
 from idp.app import create_app
 from idp.errors import IdpError, OAuthError, PageError, Unavailable
 from idp.parts import Parts
+from idp.reasons import REASONS
 from idp.rendering import error_page, pages_in, render_page
 from tests.sample_pages import PAGES
 
@@ -76,20 +79,19 @@ def test_a_sign_in_may_end_at_the_product_and_its_logo_is_loaded(app: Flask) -> 
     assert "; img-src 'self' https://login.example; " in policy
 
 
-@pytest.mark.parametrize(
-    ("support", "link"),
-    [
-        ("help@login.example", "mailto:help@login.example"),
-        ("https://help.example/", "https://help.example/"),
-        ("", None),
-    ],
-)
-def test_support_is_a_mail_address_or_a_page_or_nobody(parts: Parts, support: str, link: str | None) -> None:
-    app = create_app(dataclasses.replace(parts, config=parts.config.model_copy(update={"support": support})))
-    with app.test_request_context("/"):
-        page = error_page(PageError("page_unknown", status=404), "K7QX-2M4P")
-    assert (f'<a href="{link}">' in _html(page)) == (link is not None)
-    assert ("Contact support" in _html(page)) == (link is not None)
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_every_failure_that_a_person_reads_leads_to_help(stranded: Flask, parts: Parts, language: str) -> None:
+    """Its sentence, the next step, the code, the page that explains it with a way to support, and another way on."""
+    for reason in REASONS.values():
+        if not parts.languages.has(reason.says):  # only developers read of it
+            continue
+        for error in (PageError(reason.code), Unavailable(reason.code)):
+            with stranded.test_request_context("/login/password?p=p1", headers={"Accept-Language": language}):
+                page = html.unescape(_html(error_page(error, "K7QX-2M4P")))
+            assert parts.languages.text(language, reason.says) in page
+            assert parts.languages.text(language, reason.next) in page
+            assert f'href="/help?receipt=K7QX-2M4P&about={reason.code}"' in page
+            assert re.search(r'<a class="button[^"]*"[^>]* href="/', page), reason.code
 
 
 @pytest.mark.parametrize(

@@ -338,7 +338,7 @@ def test_saying_that_it_was_not_me_ends_every_session(
     done = say_not_me(Walker(app, parts), parts)
     assert done.status_code == 200
     assert "Nobody is signed in to your account any more" in text_of(done)
-    assert '<a class="button" href="mailto:help@login.example">Contact support</a>' in text_of(done)
+    assert '<a class="button" href="/help">Contact support</a>' in text_of(done)
     for browser in (walker, phone):
         assert browser.get("/me").status_code == 303
     assert phone.refresh(tokens["refresh_token"]).status_code == 400
