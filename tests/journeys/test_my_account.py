@@ -46,7 +46,9 @@ def go_home(world: World, page: Page, email: str) -> None:
 def another_browser(
     browser: Browser, language: str, *, script: bool = True, zone: str = "Europe/Berlin"
 ) -> Iterator[Page]:
-    with browser.new_context(ignore_https_errors=True, java_script_enabled=script, locale=LOCALES[language]) as context:
+    with browser.new_context(
+        ignore_https_errors=True, java_script_enabled=script, locale=LOCALES[language], timezone_id=zone
+    ) as context:
         yield context.new_page()
 
 
