@@ -65,21 +65,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """A mailbox has agreed; the other one has not yet.
+    """A mailbox has agreed; the other one has not yet."""
 
-    :ivar other: the address of the other one.
-    """
-
-    account_id: str
-    other: str
+    asked: Asked
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
     """Both have agreed: the account has the new address."""
 
-    account_id: str
-    new: str
+    asked: Asked
 
 
 def own_email(db: Transaction, account_id: str, now: float) -> OwnEmail:
@@ -163,22 +158,22 @@ def agree(db: Transaction, secret: str, means: Means) -> Agreed | Changed | None
     else:
         change.old_proved_at = int(means.now)
     if change.new_proved_at is None or change.old_proved_at is None:
-        return Agreed(asked.account_id, asked.old if asked.mailbox == "new" else asked.new)
+        return Agreed(asked)
     _change(db, change, means)
-    return Changed(asked.account_id, asked.new)
+    return Changed(asked)
 
 
-def disown(db: Transaction, secret: str, *, now: float) -> str | None:
+def disown(db: Transaction, secret: str, *, now: float) -> Asked | None:
     """The old mailbox says that its owner did not ask for it: the change is over, and so is all that is open, since whoever asked was
     signed in.
 
-    :returns: the account; None when the link is over.
+    :returns: what was asked; None when the link is over.
     """
     asked = find_change(db, secret, now, hold=True)
     if asked is None or asked.mailbox != "old" or take_link(db, secret, AT_OLD, now) is None:
         return None
     _throw_out(db, asked.account_id, now)
-    return asked.account_id
+    return asked
 
 
 def find_revertible(db: Transaction, secret: str, now: float) -> tuple[str, str] | None:
@@ -192,11 +187,11 @@ def find_revertible(db: Transaction, secret: str, now: float) -> tuple[str, str]
     return (link.account_id, address.written) if there else None
 
 
-def revert(db: Transaction, secret: str, means: Means) -> str | None:
+def revert(db: Transaction, secret: str, means: Means) -> tuple[str, str] | None:
     """The old mailbox takes its address back, and everybody is signed out: whoever changed it may be signed in. The mailbox that loses
     the account is told.
 
-    :returns: the account; None when the link is over.
+    :returns: the account and its address; None when the link is over.
     """
     found = find_revertible(db, secret, means.now)
     if found is None:
@@ -211,7 +206,7 @@ def revert(db: Transaction, secret: str, means: Means) -> str | None:
     change_claims(db, account, claims, actor=f"person:{account_id}", now=means.now)
     _throw_out(db, account_id, means.now)
     _queue(db, "email_reverted", lost, "/login", means, primary_email(account))
-    return account_id
+    return found
 
 
 def _asked(db: Transaction, link: MailedLink, mailbox: Mailbox, now: float, *, hold: bool) -> Asked | None:

@@ -122,22 +122,21 @@ def take_answer() -> Response:
     here = parts()
     if request.form.get("answer") == "no":
         return _disown()
-    with here.database.reading() as db:
-        asked = find_change(db, opened_links.secret(), here.clock())
     try:
         with here.database.transaction() as db:
             answer = agree(db, opened_links.secret(), _means(None))
     except AddressTaken:
-        answer = None
-        if asked is not None:
-            with here.database.transaction() as db:
+        with here.database.transaction() as db:
+            asked = find_change(db, opened_links.secret(), here.clock())
+            if asked is not None:
                 forget_change(db, asked.account_id, now=here.clock())
-    if answer is None or asked is None:
+        answer = None
+    if answer is None:
         raise PageError("link_over")
     _apply()
     if isinstance(answer, Changed):
-        _note(Step.email_changed, answer.account_id)
-    response = _confirm("changed" if isinstance(answer, Changed) else "agreed", asked)
+        _note(Step.email_changed, answer.asked.account_id)
+    response = _confirm("changed" if isinstance(answer, Changed) else "agreed", answer.asked)
     opened_links.forget(response)
     return response
 
@@ -161,12 +160,11 @@ def take_back() -> Response:
     """The account has its old address again, and everybody is signed out."""
     here = parts()
     with here.database.transaction() as db:
-        found = find_revertible(db, opened_links.secret(), here.clock())
-        account_id = revert(db, opened_links.secret(), _means(None))
-    if account_id is None or found is None:
+        found = revert(db, opened_links.secret(), _means(None))
+    if found is None:
         raise PageError("link_over")
     _apply()
-    _note(Step.email_reverted, account_id)
+    _note(Step.email_reverted, found[0])
     response = render_page("accounts/email_revert.html", done=True, address=found[1])
     opened_links.forget(response)
     return response
@@ -175,12 +173,11 @@ def take_back() -> Response:
 def _disown() -> Response:
     here = parts()
     with here.database.transaction() as db:
-        asked = find_change(db, opened_links.secret(), here.clock())
-        account_id = disown(db, opened_links.secret(), now=here.clock())
-    if account_id is None or asked is None:
+        asked = disown(db, opened_links.secret(), now=here.clock())
+    if asked is None:
         raise PageError("link_over")
     _apply()
-    _note(Step.signed_out, account_id)
+    _note(Step.signed_out, asked.account_id)
     response = _confirm("disowned", asked)
     opened_links.forget(response)
     return response
