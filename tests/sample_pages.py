@@ -104,6 +104,7 @@ def _codes(x: Text) -> list[str]:
 
 def _set_up(x: Text, **more: Any) -> dict[str, Any]:
     values = {"p": x("p1"), "client": _client(x), "offered": _offered(x), "signed_in": False, "reason": None}
+    values["passkey"] = x('{"challenge": "AQID", "user": {"id": "AQID"}, "excludeCredentials": []}')
     return values | {"wait": None, "receipt": None} | more
 
 
@@ -163,6 +164,12 @@ def _invite(x: Text, **more: Any) -> dict[str, Any]:
         "client": None,
     }
     return values | {"version": x("2026-11"), "problem": None, "wait": None, "receipt": None} | terms | more
+
+
+def _invite_passkey(x: Text, **more: Any) -> dict[str, Any]:
+    options = x('{"challenge": "AQID", "user": {"id": "AQID"}, "excludeCredentials": []}')
+    kept = ("email", "version", "terms_url", "privacy_url", "problem", "wait", "receipt", "client")
+    return {name: value for name, value in _invite(x).items() if name in kept} | {"options": options} | more
 
 
 def _invite_social(x: Text, **more: Any) -> dict[str, Any]:
@@ -506,6 +513,11 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         "login/invite.html",
         lambda x: _invite(x, company="", employer="", weak=Weak("password_short", ("new_password.advice.words",))),
     ),
+    "invite-passkey": ("login/invite_passkey.html", lambda x: _invite_passkey(x)),
+    "invite-passkey-no-terms": (
+        "login/invite_passkey.html",
+        lambda x: _invite_passkey(x, version="", problem="reason.passkey_wrong.says"),
+    ),
     "invite-terms-missing": ("login/invite.html", lambda x: _invite(x, social=(), problem="welcome.terms_missing")),
     "invite-company-only": (
         "login/invite.html",
@@ -603,7 +615,10 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     "reopened": ("accounts/closed.html", lambda x: {"address": x("carol@example.org"), "reopened": True}),
     "own-profile-wrong": (
         "accounts/own_profile.html",
-        lambda x: _own_profile(x, name="\u202eCarol", zoneinfo="Etc/UTC") | {"wrong": ["name"], "company": x("Acme"), "saved": False},
+        lambda x: (
+            _own_profile(x, name="\u202eCarol", zoneinfo="Etc/UTC")
+            | {"wrong": ["name"], "company": x("Acme"), "saved": False}
+        ),
     ),
     "me": (
         "accounts/profile.html",

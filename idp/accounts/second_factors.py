@@ -8,7 +8,7 @@ door is two factors by itself.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import CompoundSelect, exists, func, select, update
 from sqlalchemy.orm import Session as Transaction
@@ -59,6 +59,18 @@ class Second:
 
 
 @dataclass(frozen=True, slots=True)
+class NewPasskey:
+    """A passkey that a browser has just made, and that is nobody's yet. ``answer``, ``bound`` and ``name``: see ``Passkeys.add``."""
+
+    answer: str = field(repr=False)
+    bound: str
+    name: str
+
+
+NewFactor = NewTotp | NewPasskey
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """Nothing more is asked: this is what the session will say of how it was opened."""
 
@@ -90,7 +102,7 @@ def decide_second(
     *,
     wanted: bool,
     vouched: bool = False,
-    shown: Second | NewTotp | None = None,
+    shown: Second | NewFactor | None = None,
     mailbox: bool = False,
     ask_new_browsers: bool = False,
 ) -> Gate:
@@ -98,7 +110,7 @@ def decide_second(
 
     :param wanted: the product would rather have two factors (``prefers_two``).
     :param vouched: a company has signed them in, and answers for it.
-    :param shown: what was shown since; a new app counts only where one has to be set up.
+    :param shown: what was shown since; a new factor counts only where one has to be set up.
     :param mailbox: a code that was mailed to the account's address has been typed.
     :param ask_new_browsers: the operator wants a mailed code where the person has not been before (IDP_NEW_DEVICE_CODE).
     """
@@ -108,6 +120,8 @@ def decide_second(
             return add_second(identity.methods, methods)
         case SetUpSecond(), NewTotp():
             return add_second(identity.methods, ("otp",))
+        case SetUpSecond(), NewPasskey():
+            return add_second(identity.methods, ("user",))  # of which kind it is, is known once it is the account's
         case _:
             return more
 

@@ -19,7 +19,7 @@ from idp.accounts import devices
 from idp.accounts.changed_factor import Change, tell_changed_factor
 from idp.accounts.consents import consents_of
 from idp.accounts.fresh_proof import still_lives
-from idp.accounts.identity import Identity
+from idp.accounts.identity import Identity, passkey_mark
 from idp.accounts.lifecycle import AddressTaken, snapshot
 from idp.accounts.linking import (
     Decision,
@@ -32,11 +32,14 @@ from idp.accounts.linking import (
     find_email_owner,
     find_linked,
 )
+from idp.accounts.passkeys import NotBelieved
 from idp.accounts.remembered import note_door, remember
 from idp.accounts.second_factors import (
     REMEMBERED,
     AskSecond,
     MailCode,
+    NewFactor,
+    NewPasskey,
     Ready,
     Second,
     SetUpSecond,
@@ -121,7 +124,7 @@ def finish(
 def go_in(
     pending: Pending,
     half: Half,
-    shown: Second | NewTotp | None = None,
+    shown: Second | NewFactor | None = None,
     *,
     remembering: bool = False,
     before: Callable[[str], Response] | None = None,
@@ -166,7 +169,7 @@ def go_in(
 
 
 def step_up(
-    pending: Pending, session: Session, shown: Second | NewTotp, *, before: Callable[[str], Response] | None = None
+    pending: Pending, session: Session, shown: Second | NewFactor, *, before: Callable[[str], Response] | None = None
 ) -> Response:
     """Whoever is signed in has shown a second factor: their session is one of two from now on, and the journey goes on.
 
@@ -179,7 +182,11 @@ def step_up(
         with here.database.transaction() as db:
             account = db.get_one(Account, session.account_id, with_for_update=True)
             held = look_at_factors(db, account.id, device=None, now=here.clock())
-            if account.state != "active" or not still_lives(db, session) or (isinstance(shown, NewTotp) and held.any):
+            if (
+                account.state != "active"
+                or not still_lives(db, session)
+                or (not isinstance(shown, Second) and held.any)
+            ):
                 raise PageError("second_over", status=403)
             second = _second(db, account, shown)
             ready = add_second(session.amr, second.methods)
@@ -298,7 +305,7 @@ class Asked:
 
 
 def _enter(
-    pending: Pending, half: Half, shown: Second | NewTotp | None, *, device: str, remembering: bool
+    pending: Pending, half: Half, shown: Second | NewFactor | None, *, device: str, remembering: bool
 ) -> tuple[Session, str] | Asked | ProveFirst | New | Closed:
     here = parts()
     previous = visitor()
@@ -314,7 +321,7 @@ def _enter(
                 db.rollback()  # an account is neither made nor linked by half a sign-in
                 return gate
             if shown is not None:
-                _second(db, account, shown)
+                gate = add_second(half.identity.methods, _second(db, account, shown).methods)
             stranger = [previous] if previous is not None and previous.account_id != account.id else []
             queue_logout_notices(db, here.store, stranger, here.clients, here.clock())
             session, cookie = _open(db, account, half, gate, previous, device=device, remembering=remembering)
@@ -326,7 +333,7 @@ def _enter(
 
 
 def _gate(
-    db: Transaction, pending: Pending, half: Half, shown: Second | NewTotp | None, account: Account, device: str
+    db: Transaction, pending: Pending, half: Half, shown: Second | NewFactor | None, account: Account, device: str
 ) -> Ready | Asked:
     """Every door passes here, after the account is known and held, and before a session is opened.
 
@@ -350,24 +357,35 @@ def _gate(
     return Asked(gate, replace(half, account_id=account.id, mark=held.mark))
 
 
-def _second(db: Transaction, account: Account, shown: Second | NewTotp) -> Second:
-    """A new app becomes the account's in the moment in which it opens something."""
-    if isinstance(shown, Second):
-        return shown
+def _second(db: Transaction, account: Account, shown: Second | NewFactor) -> Second:
+    """A new factor becomes the account's in the moment in which it opens something.
+
+    :raises PageError: a new passkey is not believed.
+    """
     here = parts()
-    totp = here.totps.add(db, account.id, shown, here.clock())
-    if shown.codes:
-        here.recovery_codes.keep(db, account.id, shown.codes, here.clock())
+    match shown:
+        case Second():
+            return shown
+        case NewTotp():
+            totp = here.totps.add(db, account.id, shown, here.clock())
+            if shown.codes:
+                here.recovery_codes.keep(db, account.id, shown.codes, here.clock())
+            change = Change("totp", added=True, mark=totp_mark(totp), agent=_agent(), address=peer())
+            proved = Second(("otp",))
+        case NewPasskey():
+            added = here.passkeys.add(db, account, shown.answer, shown.bound, name=shown.name, now=here.clock())
+            if isinstance(added, NotBelieved):
+                raise PageError(added.reason, detail=added.detail)
+            mark = passkey_mark(added.credential_id)
+            change = Change("passkey", added=True, name=added.name, mark=mark, agent=_agent(), address=peer())
+            proved = Second(("swk" if added.synced else "hwk", "user"))
+        case _:
+            assert_never(shown)
+    language = choose_language(account.locale)
     tell_changed_factor(
-        db,
-        account,
-        Change("totp", added=True, mark=totp_mark(totp), agent=_agent(), address=peer()),
-        language=choose_language(account.locale),
-        sealer=here.sealer,
-        now=here.clock(),
-        random=here.random,
+        db, account, change, language=language, sealer=here.sealer, now=here.clock(), random=here.random
     )
-    return Second(("otp",))
+    return proved
 
 
 def _agent() -> str:

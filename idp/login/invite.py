@@ -1,6 +1,6 @@
 """``/invite``: somebody was invited to an account that was made for them, and takes it.
 
-By a password, by a social provider, or by their company's own sign-in: whatever the company's policy leaves open. Opening the
+By a password, a passkey, a social provider, or by their company's own sign-in: whatever the company's policy leaves open. Opening the
 link in the mail changes nothing, because mail scanners open links too; only a form of its page does, or the company that says
 who is there.
 """
@@ -15,8 +15,10 @@ from flask import Blueprint, Response, g, request
 from sqlalchemy.exc import IntegrityError
 
 from idp import opened_links
+from idp.accounts.devices import describe_agent
 from idp.accounts.invitations import PATH, Invited, find_invited, set_first_password, take_invitation
 from idp.accounts.lifecycle import apply_revocations
+from idp.accounts.passkeys import NotBelieved, read_name
 from idp.accounts.password_rules import Weak, about_account, judge, shortest_for
 from idp.accounts.passwords import mark_of
 from idp.accounts.standard_claims import told_name
@@ -29,6 +31,7 @@ from idp.login.journey import find_pending, park, provider_name, show, social_do
 from idp.login.password_check import identity_by_password
 from idp.login.pending import Pending
 from idp.login.social_account import link_newcomer
+from idp.models import Account, Passkey
 from idp.parts import parts
 from idp.redirects import go
 from idp.redis_store import token_hash
@@ -37,6 +40,7 @@ from idp.rendering import render_page
 bp = Blueprint("invite", __name__)
 
 SOCIAL = f"{PATH}/social"
+PASSKEY = f"{PATH}/passkey"
 KEPT = 3600  # seconds for which the browser keeps the secret of the link: whoever takes longer opens the mail once more
 
 
@@ -65,6 +69,45 @@ def accept() -> Response:
         raise PageError("page_unknown", status=404)
     pending = find_pending(park("me", email=invited.address), invited="yes")
     return ask_again(pending.handle, door)
+
+
+@bp.get(PASSKEY)
+def offer_passkey() -> Response:
+    """The page that has the browser make a passkey; without script, or where it knows none, it leads back to the password."""
+    invited = _invited()
+    return _passkey_page(invited) if invited.by_password else go(PATH)
+
+
+@bp.post(PASSKEY)
+def accept_with_passkey() -> Response:
+    """Take the account with the passkey that the browser has made, and have it shown once: then it is sure that it works."""
+    here, now = parts(), parts().clock()
+    invited = _invited()
+    g.receipt = here.attempts.start()
+    if not invited.by_password:
+        return go(PATH)
+    if not _accepts_terms():
+        return _passkey_page(invited, problem="welcome.terms_missing")
+    added: Passkey | NotBelieved | None = None
+    try:
+        with here.database.transaction() as db:
+            taken = take_invitation(db, opened_links.secret(), here.config.terms_version, now=now)
+            if taken is not None and taken.by_password:
+                account = db.get_one(Account, taken.account_id, with_for_update=True, populate_existing=True)
+                name = read_name(describe_agent(request.headers.get("User-Agent", "")))
+                answer = request.form.get("answer", "")
+                added = here.passkeys.add(db, account, answer, _purpose(), name=name, now=now)
+            if not isinstance(added, Passkey):
+                db.rollback()
+    except IntegrityError:  # somebody else adds the same in this moment, and was faster
+        added = NotBelieved("passkey_known")
+    if added is None or taken is None:
+        raise PageError("invite_over")
+    if isinstance(added, NotBelieved):
+        here.attempts.step(g.receipt, Step.page_failed, reason=added.reason, detail=added.detail)
+        return _passkey_page(invited, problem=f"reason.{added.reason}.says")
+    _note_accepted(taken, "passkey")
+    return _without_secret(go("/login/passkey", p=park("me", email=taken.address)))
 
 
 @bp.get(SOCIAL)
@@ -131,6 +174,11 @@ def _with_password(invited: Invited) -> Response:
     # They have just read a mail of ours: that is as much as a mailed code could prove.
     half = Half(identity, kept=False, account_id=taken.account_id, mark=mark_of(hashed), mailbox=True)
     return _without_secret(go_in(pending, half))
+
+
+def _purpose() -> str:
+    """To what a new passkey is bound: the link that this browser has opened."""
+    return f"invite {token_hash(opened_links.secret())}"
 
 
 def _note_accepted(taken: Invited, door: str) -> None:
@@ -205,6 +253,22 @@ def _page(invited: Invited, *, weak: Weak | None = None, problem: str | None = N
         social=social_doors() if invited.by_social else (),
         shortest=shortest,
         weak=weak,
+        client=None,
+        **_terms(problem),
+    )
+
+
+def _passkey_page(invited: Invited, *, problem: str | None = None) -> Response:
+    here = parts()
+    with here.database.reading() as db:
+        account = db.get_one(Account, invited.account_id)
+        options = here.passkeys.options_to_add(db, account, _purpose(), here.clock())
+    return render_page(
+        "login/invite_passkey.html",
+        400 if problem else 200,
+        language=invited.locale,
+        email=invited.address,
+        options=options,
         client=None,
         **_terms(problem),
     )

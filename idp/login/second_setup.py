@@ -1,5 +1,5 @@
 """``/login/second/set-up``: a second factor is demanded, by the person's company or by a product, and there is none yet. Here it is
-set up on the way: the app is theirs in the moment in which its first code opens something."""
+set up on the way: an app or a passkey, theirs in the moment in which it opens something."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import replace
 from flask import Blueprint, Response, request
 
 from idp import throttle
+from idp.accounts.devices import describe_agent
 from idp.accounts.fresh_proof import FRESH
 from idp.accounts.lifecycle import primary_email
-from idp.accounts.second_factors import Held, SetUpSecond
+from idp.accounts.passkeys import read_name
+from idp.accounts.second_factors import Held, NewPasskey, SetUpSecond
 from idp.accounts.totp import tidy_code
 from idp.attempts import Step
 from idp.login.finish import SET_UP
@@ -32,12 +34,14 @@ def offer_app() -> Response:
 
 
 @bp.post(SET_UP)
-def take_first_code() -> Response:
-    """Take the app's first code; the recovery codes stand before the next page."""
+def take_first_use() -> Response:
+    """Take the app's first code, after which recovery codes stand before the next page; or the passkey that the browser has made."""
     found = _look(request.form.get("p", ""))
     if isinstance(found, Response):
         return found
     waiting, held = found
+    if "answer" in request.form:
+        return _take_passkey(waiting)
     ticket = take_try(waiting, held)
     if ticket.wait:
         return _page(waiting, wait=ticket.wait)
@@ -62,6 +66,22 @@ def take_first_code() -> Response:
     return go_on(waiting, replace(new, codes=codes), before=show_codes)
 
 
+def _take_passkey(waiting: Waiting) -> Response:
+    here = parts()
+    wait = throttle.take_addition(here.store, account_id=waiting.account_id, now=here.clock())
+    if wait:
+        return _page(waiting, wait=wait)
+    here.attempts.step(
+        waiting.pending.receipt,
+        Step.second_checked,
+        account_id=waiting.account_id,
+        address=peer(),
+        received="a new passkey",
+    )
+    name = read_name(describe_agent(request.headers.get("User-Agent", "")))
+    return go_on(waiting, NewPasskey(request.form["answer"], waiting.bound, name))
+
+
 def _look(handle: str) -> tuple[Waiting, Held] | Response:
     """Who must set up a factor here, and what they have; or the way to where they go instead."""
     waiting = who_waits(handle)
@@ -82,6 +102,7 @@ def _page(waiting: Waiting, reason: str | None = None, *, wait: int | None = Non
     with here.database.reading() as db:
         account = db.get_one(Account, waiting.account_id)
         address = primary_email(account).address
+        passkey = here.passkeys.options_to_add(db, account, waiting.bound, here.clock())
     offered = here.totps.offer(waiting.bound, address, here.clock())
     response = show(
         "login/second_setup.html",
@@ -89,6 +110,7 @@ def _page(waiting: Waiting, reason: str | None = None, *, wait: int | None = Non
         429 if wait else 400 if reason else 200,
         locale=account.locale,
         offered=offered,
+        passkey=passkey,
         signed_in=waiting.session is not None,
         reason=reason,
         wait=wait,

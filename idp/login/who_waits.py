@@ -17,6 +17,7 @@ from idp.accounts.second_factors import (
     Gate,
     Held,
     MailCode,
+    NewFactor,
     Ready,
     Second,
     SetUpSecond,
@@ -25,7 +26,6 @@ from idp.accounts.second_factors import (
     prefers_two,
 )
 from idp.accounts.sessions import Session
-from idp.accounts.totp import NewTotp
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
 from idp.errors import PageError
@@ -138,7 +138,7 @@ def take_try(waiting: Waiting, held: Held) -> throttle.Ticket:
 
 def go_on(
     waiting: Waiting,
-    shown: Second | NewTotp | None = None,
+    shown: Second | NewFactor | None = None,
     *,
     remembering: bool = False,
     mailbox: bool = False,

@@ -58,6 +58,7 @@
     };
 
     button.addEventListener("click", async () => {
+      if (!form.reportValidity()) return;
       button.disabled = true;
       said.textContent = "";
       try {

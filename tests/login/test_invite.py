@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -18,9 +19,11 @@ from idp.models import Account, Attempt, AuditEvent, Device, Invitation, Link, M
 from idp.parts import Parts
 from tests.company_walker import come_back, reason_of, request_at
 from tests.conftest import Clock
+from tests.fakes.authenticator import Authenticator
 from tests.guests import FIRST, again, come_by, invitation, invited, state, take, to_provider
 from tests.journey import Walker, add_carol
 from tests.newcomers import come, facebook, google, is_signed_in, links, mailed, mails, text, with_newcomers
+from tests.passkey_walker import options_in, passkeys
 from tests.saml_parties import Customer, decide_for
 
 ALICE = "alice@acme.example"
@@ -40,6 +43,65 @@ def proved(parts: Parts, account_id: str) -> bool:
 def events(parts: Parts, account_id: str) -> list[str]:
     with parts.database.reading() as db:
         return [one.event for one in db.query(AuditEvent).filter_by(account_id=account_id).order_by(AuditEvent.id)]
+
+
+# --- a passkey -------------------------------------------------------------------------------------------------------------------
+
+
+def by_passkey(walker: Walker, parts: Parts, device: Authenticator, **odd: Any) -> TestResponse:
+    """From the mail to what becomes of the passkey."""
+    assert 'href="/invite/passkey"' in text(come_by(walker, invitation(parts)))
+    page = walker.get("/invite/passkey")
+    return walker.submit(page, "/invite/passkey", answer=device.make(options_in(page), **odd))
+
+
+def test_by_a_passkey_the_account_is_taken_and_shown_once_it_signs_in(walker: Walker, parts: Parts) -> None:
+    carol, device = invited(parts), Authenticator()
+    page = walker.follow(by_passkey(walker, parts, device))
+    assert (page.request.path, is_signed_in(walker)) == ("/login/passkey", False)
+    assert (state(parts, carol), proved(parts, carol)) == (("active", 1), True)
+    walker.submit(page, "/login/passkey", answer=device.show(options_in(page)))
+    assert is_signed_in(walker)
+    with parts.database.reading() as db:
+        assert db.get(Password, carol) is None
+    assert over(come_by(walker, invitation(parts)))
+
+
+@pytest.mark.parametrize("odd", [{"client_data": {"origin": "https://evil.example"}}, {"flags": 0x01}])
+def test_in_03_a_passkey_that_is_not_believed_takes_no_account(
+    walker: Walker, parts: Parts, odd: dict[str, Any]
+) -> None:
+    carol = invited(parts)
+    page = by_passkey(walker, parts, Authenticator(), **odd)
+    assert page.status_code == 400
+    assert (state(parts, carol), proved(parts, carol)) == (("invited", 1), False)
+    assert passkeys(parts) == []
+    assert by_passkey(walker, parts, Authenticator()).status_code == 303  # the invitation stands
+
+
+def test_in_03_a_passkey_made_for_one_invitation_takes_no_other(walker: Walker, parts: Parts) -> None:
+    invited(parts)
+    come_by(walker, invitation(parts))
+    options = options_in(walker.get("/invite/passkey"))
+    dora = invited(parts, "dora@example.org")
+    other = Walker(walker.app, parts)
+    come_by(other, invitation(parts))
+    page = other.get("/invite/passkey")
+    assert other.submit(page, "/invite/passkey", answer=Authenticator().make(options)).status_code == 400
+    assert state(parts, dora) == ("invited", 1)
+
+
+def test_where_a_company_closes_passwords_no_passkey_takes_an_account(
+    walker: Walker, parts: Parts, acme: Customer
+) -> None:
+    alice = invited(parts, ALICE, acme.company_id)
+    come_by(walker, invitation(parts))
+    page = walker.get("/invite/passkey")
+    decide_for(parts.database, acme, sso="required")
+    answer = walker.submit(page, "/invite/passkey", answer=Authenticator().make(options_in(page)))
+    assert (answer.status_code, answer.location) == (303, "/invite")
+    assert walker.get("/invite/passkey").location == "/invite"
+    assert state(parts, alice) == ("invited", 1)
 
 
 # --- a password ------------------------------------------------------------------------------------------------------------------

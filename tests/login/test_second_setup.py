@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pyotp
 import pytest
@@ -14,7 +15,9 @@ from idp.models import OutboxMail, RecoveryCode, Totp
 from idp.parts import Parts
 from tests.conftest import Clock
 from tests.factors import App, by_password, mailed_code
+from tests.fakes.authenticator import Authenticator
 from tests.journey import Walker, add_carol, claims_of
+from tests.passkey_walker import options_in, passkeys
 from tests.saml_parties import Customer, belong, decide_for
 
 ALICE = "alice@acme.example"
@@ -68,6 +71,42 @@ def test_who_has_none_proves_the_mailbox_and_sets_one_up(walker: Walker, parts: 
     page = by_password(other, ALICE)
     assert 'id="second-page"' in page.get_data(as_text=True)
     assert "code" in other.answer_of(other.follow(other.submit(page, "/login/second", code=shown[0])))
+
+
+def test_a_passkey_does_as_well(walker: Walker, parts: Parts, alice: str) -> None:
+    device = Authenticator()
+    page = to_set_up(walker, parts)
+    answer = walker.submit(page, "/login/second/set-up", answer=device.make(options_in(page)))
+    told = claims_of(walker.tk(walker.answer_of(walker.follow(answer))["code"]).get_json()["id_token"])
+    assert (told["acr"], set(told["amr"])) == ("2", {"pwd", "hwk", "user", "mfa"})
+    with parts.database.reading() as db:
+        assert db.query(OutboxMail).filter_by(name="factor_added", recipient=ALICE).count() == 1
+    other = Walker(walker.app, parts)
+    page = by_password(other, ALICE)
+    assert 'id="second-page"' in page.get_data(as_text=True)
+    shown = other.submit(page, "/login/second", answer=device.show(options_in(page)))
+    assert "code" in other.answer_of(other.follow(shown))
+
+
+@pytest.mark.parametrize("odd", [{"client_data": {"origin": "https://evil.example"}}, {"flags": 0x01}])
+def test_pw_11_a_passkey_that_is_not_believed_opens_nothing_and_is_nobodys(
+    walker: Walker, parts: Parts, alice: str, odd: dict[str, Any]
+) -> None:
+    page = to_set_up(walker, parts)
+    answer = walker.submit(page, "/login/second/set-up", answer=Authenticator().make(options_in(page), **odd))
+    assert answer.status_code == 400
+    assert passkeys(parts) == []
+    assert walker.get("/me").status_code == 303
+
+
+def test_pw_11_a_passkey_that_was_made_for_another_sign_in_does_not_count(
+    walker: Walker, parts: Parts, alice: str
+) -> None:
+    options = options_in(to_set_up(walker, parts))
+    other = Walker(walker.app, parts)
+    page = to_set_up(other, parts)
+    assert other.submit(page, "/login/second/set-up", answer=Authenticator().make(options)).status_code == 400
+    assert passkeys(parts) == []
 
 
 def test_before_its_day_nobody_is_asked(walker: Walker, parts: Parts, acme: Customer, alice: str) -> None:
