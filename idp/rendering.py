@@ -192,7 +192,8 @@ def _pages_in(language: str, languages: Languages, own: Path | None, host: str, 
     return pages
 
 
-HANDLES = ("p", "l", "receipt", "about")  # what brings a page of a journey, or of help, back; no other parameter may stand in an address that we print
+# What brings a page of a journey, or of help, back; no other parameter may stand in an address that we print.
+HANDLES = ("p", "l", "receipt", "about")
 
 
 def _this_page() -> str:
