@@ -93,13 +93,51 @@ def tell_changed_factor(
     )
 
 
+def tell_used_code(
+    db: Transaction,
+    account: Account,
+    *,
+    left: int,
+    agent: str,
+    address: str,
+    language: str,
+    sealer: Sealer,
+    now: float,
+    random: Callable[[int], bytes],
+) -> None:
+    """Queue the mail "recovery_code_used" to the account's address, in the transaction of the sign-in.
+
+    :param left: codes that can still be used. ``agent``, ``address``: as in ``Change``.
+    """
+    facts = {"factor": "recovery_codes", "added": False, "used": True, "name": "", "mark": ""}
+    facts |= {"agent": agent, "address": address}
+    lifetime = UNDONE_WITHIN
+    secret = make_link(
+        db, purpose=NOT_MINE, account_id=account.id, facts=facts, lifetime=lifetime, now=now, random=random
+    )
+    queue_mail(
+        db,
+        name="recovery_code_used",
+        recipient=primary_email(account).address,
+        language=account.locale or language,
+        now=now,
+        sealer=sealer,
+        secrets={"link": f"{NOT_MINE_PATH}?t={secret}"},
+        always=True,  # there are ten codes
+        left=left,
+        agent=agent,
+        address=address,
+        at=int(now),
+    )
+
+
 def take_back(db: Transaction, mailed: MailedLink, *, now: float) -> None:
     """The owner says that it was not them: what was added is taken out, and everybody is signed out. What was removed is not put
-    back: nobody knows any more what it was."""
+    back: nobody knows any more what it was. Whoever has used one recovery code has the others."""
     account_id = mailed.account_id or ""
     db.get_one(Account, account_id, with_for_update=True)
     factor = mailed.facts["factor"]
-    if mailed.facts["added"] and _remove(db, account_id, factor, mailed.facts):
+    if (mailed.facts["added"] or mailed.facts.get("used")) and _remove(db, account_id, factor, mailed.facts):
         event = audit.Event.person_factor_removed
         audit.record(db, event, now=now, actor=f"person:{account_id}", account_id=account_id, factor=factor, by="mail")
     event = audit.Event.person_disowned_factor

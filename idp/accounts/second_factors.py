@@ -53,9 +53,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """A second factor that was shown just now. ``methods``: what it proves, as ``amr`` says it."""
+    """A second factor that was shown just now. ``methods``: what it proves, as ``amr`` says it; ``code``: it was a recovery code."""
 
     methods: tuple[str, ...]
+    code: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +117,8 @@ def decide_second(
     """
     more = _asked(identity, held, wanted, vouched, mailbox, ask_new_browsers)
     match more, shown:
-        case (AskSecond(), Second(methods)) | (Ready(), Second(methods)):
-            return add_second(identity.methods, methods)
+        case AskSecond() | Ready(), Second():
+            return add_second(identity.methods, shown.methods)
         case SetUpSecond(), NewTotp():
             return add_second(identity.methods, ("otp",))
         case SetUpSecond(), NewPasskey():

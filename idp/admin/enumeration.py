@@ -64,6 +64,7 @@ OTHER_FORMS = frozenset(
         "/consent",
         "/help/why-sign-in",
         "/invite",
+        "/invite/passkey",
         "/invite/social",
         "/login/address/mail",
         "/login/company/try",

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session as Transaction
 
 from idp import audit, cookies
 from idp.accounts import devices
-from idp.accounts.changed_factor import Change, tell_changed_factor
+from idp.accounts.changed_factor import Change, tell_changed_factor, tell_used_code
 from idp.accounts.consents import consents_of
 from idp.accounts.fresh_proof import still_lives
 from idp.accounts.identity import Identity, passkey_mark
@@ -33,6 +33,7 @@ from idp.accounts.linking import (
     find_linked,
 )
 from idp.accounts.passkeys import NotBelieved
+from idp.accounts.recovery_codes import codes_left
 from idp.accounts.remembered import note_door, remember
 from idp.accounts.second_factors import (
     REMEMBERED,
@@ -365,6 +366,8 @@ def _second(db: Transaction, account: Account, shown: Second | NewFactor) -> Sec
     here = parts()
     match shown:
         case Second():
+            if shown.code:
+                _tell_used_code(db, account)
             return shown
         case NewTotp():
             totp = here.totps.add(db, account.id, shown, here.clock())
@@ -386,6 +389,21 @@ def _second(db: Transaction, account: Account, shown: Second | NewFactor) -> Sec
         db, account, change, language=language, sealer=here.sealer, now=here.clock(), random=here.random
     )
     return proved
+
+
+def _tell_used_code(db: Transaction, account: Account) -> None:
+    here = parts()
+    tell_used_code(
+        db,
+        account,
+        left=codes_left(db, account.id),
+        agent=_agent(),
+        address=peer(),
+        language=choose_language(account.locale),
+        sealer=here.sealer,
+        now=here.clock(),
+        random=here.random,
+    )
 
 
 def _agent() -> str:

@@ -82,7 +82,7 @@ def _look(waiting: Waiting) -> tuple[Second | None, str, str]:
         if here.totps.take(db, who, code, now):
             return Second(("otp",)), "totp", ""
         if here.recovery_codes.take(db, who, code, now):
-            return Second(("otp",)), "recovery code", ""
+            return Second(("otp",), code=True), "recovery code", ""
     return None, "code", "second_code_wrong"
 
 

@@ -8,10 +8,12 @@ import pytest
 from werkzeug.test import TestResponse
 
 from idp.accounts.sessions import sessions_of
+from idp.models import OutboxMail
 from idp.parts import Parts
 from tests.conftest import Clock
 from tests.factors import App, add_app, add_codes
 from tests.journey import Walker, add_carol, claims_of
+from tests.newcomers import mailed
 
 ESSENTIAL = json.dumps({"id_token": {"acr": {"essential": True, "value": "2"}}})
 
@@ -66,6 +68,23 @@ def test_a_recovery_code_opens_once(walker: Walker, parts: Parts, carol: str, ap
     answer = other.submit(second_page(other), "/login/second", code=codes[3])
     assert answer.status_code == 400
     assert "code" in other.answer_of(other.follow(other.submit(answer, "/login/second", code=codes[4])))
+
+
+def test_who_uses_a_recovery_code_is_told_by_mail_and_disowns_it(
+    walker: Walker, parts: Parts, carol: str, app_of_carol: App
+) -> None:
+    codes = add_codes(parts, carol)
+    walker.follow(walker.submit(second_page(walker), "/login/second", code=codes[0]))
+    with parts.database.reading() as db:
+        [mail] = db.query(OutboxMail).filter_by(name="recovery_code_used")
+        assert (mail.recipient, mail.values["left"]) == ("carol@example.org", len(codes) - 1)
+    owner = Walker(walker.app, parts)
+    page = owner.follow(owner.get(mailed(parts, "recovery_code_used")))
+    assert "recovery codes that are left count no more" in page.get_data(as_text=True)
+    assert "Nobody" in owner.submit(page, "/me/factors/not-me").get_data(as_text=True)
+    assert walker.get("/me").status_code == 303  # signed out
+    thief = Walker(walker.app, parts)
+    assert thief.submit(second_page(thief), "/login/second", code=codes[1]).status_code == 400
 
 
 def test_a_browser_that_is_to_be_remembered_is_asked_no_more_for_thirty_days(
