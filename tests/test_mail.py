@@ -63,7 +63,7 @@ VALUES: dict[str, str | int] = {
     "factor": "passkey",
     "called": "Pixel 9",
     "code": "042137",
-    "left": 9,
+    "left": "9",
 }
 LINK_SECRET = canaries.register("a-link-secret-that-only-the-mailbox-may-see", "link in a mail")
 LINK = f"/me/not-me?t={LINK_SECRET}"

@@ -124,7 +124,7 @@ def tell_used_code(
         sealer=sealer,
         secrets={"link": f"{NOT_MINE_PATH}?t={secret}"},
         always=True,  # there are ten codes
-        left=left,
+        left=str(left),  # a number would be a time
         agent=agent,
         address=address,
         at=int(now),
