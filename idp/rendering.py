@@ -34,7 +34,6 @@ from idp.security_headers import content_security_policy
 
 PACKAGE = Path(__file__).parent
 _HANDLE = re.compile(r"[A-Za-z0-9_-]{24}")  # of a pending login
-_OUR_WAYS = ("/login", "/me", "/saml/", "/sign-up", "/verify", "/forgot", "/reset", "/invite")
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -87,7 +86,6 @@ def error_page(error: IdpError, receipt: str | None = None, *, language: str | N
         parameter=parameter,
         receipt=receipt,
         doors="" if error.reason.startswith("pending_") else _sign_in_under_way(),
-        account=request.path.startswith(_OUR_WAYS),
     )
     if isinstance(error, Unavailable):
         response.headers["Retry-After"] = str(error.retry_after)

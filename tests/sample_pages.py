@@ -812,7 +812,6 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
             "parameter": x("redirect_uri"),
             "receipt": x(RECEIPT),
             "doors": "",
-            "account": False,
         },
     ),
     "error-on-the-way": (
@@ -822,12 +821,11 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
             "parameter": "",
             "receipt": x(RECEIPT),
             "doors": x("h" * 24),
-            "account": True,
         },
     ),
     "error-general": (
         "error.html",
-        lambda x: {"reason": None, "parameter": "", "receipt": None, "doors": "", "account": True},
+        lambda x: {"reason": None, "parameter": "", "receipt": None, "doors": ""},
     ),
     "busy": ("busy.html", lambda x: {"reason": "redis_down", "parameter": "", "receipt": x(RECEIPT)}),
     "busy-general": ("busy.html", lambda x: {"reason": None, "parameter": "", "receipt": None}),

@@ -202,6 +202,23 @@ def test_every_key_that_templates_use_is_in_every_catalogue(language: str) -> No
     assert not whole - LANGUAGES.keys(language)
 
 
+@pytest.mark.parametrize("language", LANGUAGES.supported)
+def test_wherever_a_code_is_shown_help_is_one_press_away_and_there_is_a_way_on(app: Flask, language: str) -> None:
+    """Whatever has failed: the code, the page that explains it, and something else to do."""
+    shown = 0
+    for name in PAGES:
+        page = _page(app, name, language)
+        if not any(attributes.get("id") == "receipt-code" for _, attributes in page.elements):
+            continue
+        shown += 1
+        links = [attributes.get("href", "") for tag, attributes in page.elements if tag == "a"]
+        own = page.elements and any(attributes.get("id") == "help-page" for _, attributes in page.elements)
+        assert own or any(link.startswith("/help?receipt=") for link in links), name
+        others = [link for link in links if link.startswith("/") and not link.startswith(("/help", "/language"))]
+        assert others or any(tag == "form" for tag, _ in page.elements), name
+    assert shown > 20
+
+
 def test_every_key_of_the_catalogues_is_used() -> None:
     whole, patterns = _keys_in_templates()
     more, more_patterns = _keys_in_code()
