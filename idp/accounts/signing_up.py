@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session as Transaction
 
 from idp.accounts.forgotten import Asked, Means, Queued, find_person
 from idp.accounts.identity import Address, read_address
-from idp.accounts.lifecycle import accept_terms, create_account
+from idp.accounts.lifecycle import accept_terms, address_is_free, create_account
 from idp.accounts.mailed_links import SIGN_UP, find_link, make_link, take_link
 from idp.accounts.standard_claims import told_name
 from idp.accounts.ways import provider_named
@@ -97,8 +97,9 @@ def answer_sign_up(db: Transaction, asked: Asked, written: str, means: Means) ->
 
 
 def find_verified(db: Transaction, secret: str, now: float) -> Verified | None:
-    """The address that a link proves; None when the link is over: used, too old, or the address has an account by now."""
-    return _verified(db, find_link(db, secret, SIGN_UP, now))
+    """The address that a link proves; None when the link is over: used, too old, or the address has an account by now, or
+    has been left by one lately."""
+    return _verified(db, find_link(db, secret, SIGN_UP, now), now)
 
 
 def make_account(
@@ -110,7 +111,7 @@ def make_account(
     :raises AddressTaken: somebody was faster with the same address; the transaction is then over.
     """
     link = take_link(db, secret, SIGN_UP, now)
-    verified = _verified(db, link)
+    verified = _verified(db, link, now)
     if verified is None:
         return None
     account = create_account(
@@ -127,10 +128,10 @@ def make_account(
     return account, verified
 
 
-def _verified(db: Transaction, link: MailedLink | None) -> Verified | None:
+def _verified(db: Transaction, link: MailedLink | None, now: float) -> Verified | None:
     if link is None:
         return None
     address = read_address(link.facts["address"])
-    if db.scalar(select(Email.id).where(Email.canonical == address.canonical)) is not None:
+    if not address_is_free(db, address.canonical, "", now):
         return None
     return Verified(address, {name: link.facts[name] for name in ("receipt", "p")})

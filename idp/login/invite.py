@@ -169,8 +169,7 @@ def _with_password(invited: Invited) -> Response:
         raise PageError("invite_over")
     _note_accepted(taken, "password")
     identity = identity_by_password(taken.account_id, taken.canonical)
-    then = "/me/passkeys" if request.form.get("passkey") == "yes" else ""
-    pending = find_pending(park("me", email=taken.address, request=then))
+    pending = find_pending(park("me", email=taken.address))
     # They have just read a mail of ours: that is as much as a mailed code could prove.
     half = Half(identity, kept=False, account_id=taken.account_id, mark=mark_of(hashed), mailbox=True)
     return _without_secret(go_in(pending, half))

@@ -224,7 +224,7 @@ def test_the_mail_undoes_a_link_for_thirty_days_once_and_ends_everything(
         assert db.get(Password, carol) is not None
         assert db.query(Email).filter_by(account_id=carol).one().verified_at is not None
     again = owner.follow(owner.get(link))
-    assert again.status_code == 400 and "link_over" not in text(again)
+    assert again.status_code == 400
 
 
 def test_the_mail_stops_counting_after_thirty_days(walker: Walker, parts: Parts, clock: Clock) -> None:

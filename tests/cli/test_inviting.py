@@ -133,7 +133,9 @@ def test_the_lists_say_what_has_become_of_people(
     ):
         assert line in listed
     assert "awake@acme.example  inactive" in done(companies("members", "list", "Acme", "--inactive-after", "30"))
-    [row] = [one for one in json.loads(done(people("list", "--json"))) if one["email"] == "guest@acme.example"]
+    [row] = [
+        one for one in json.loads(done(people("list", "--json")))["people"] if one["email"] == "guest@acme.example"
+    ]
     assert (row["state"], row["sent"], row["last_sign_in"]) == ("invited", 2, None)
     assert "invite sent 2 times   guest@acme.example" in done(people("list"))
     [row] = [one for one in json.loads(done(companies("members", "list", "Acme", "--json"))) if one["sent"]]

@@ -14,6 +14,7 @@ from tests.sample_pages import PAGES, RECEIPT, show_samples
 pytestmark = pytest.mark.needs("chromium")
 
 HERE = "https://login.example"
+PARTS = 8  # of all pages: each within the time that one test has
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +61,16 @@ def samples(app: Flask) -> Flask:
     return app
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_every_page_looks_right_and_axe_finds_nothing(
-    browser: Browser, samples: Flask, posted: list[str], language: str
+    browser: Browser, samples: Flask, posted: list[str], language: str, part: int
 ) -> None:
     with browser.new_context(locale=language, base_url=HERE) as context:
         page = _serve(context, samples, posted)
         for script in ("form_post", "passkeys"):  # the page stays; no sample has a challenge
             page.route(f"**/{script}.js*", lambda route: route.fulfill(content_type="text/javascript"))
-        for name in PAGES:
+        for name in sorted(PAGES)[part::PARTS]:
             page.emulate_media(color_scheme="light")
             page.goto(f"/sample/{name}")
             screenshots(page, f"{name}-{language}")

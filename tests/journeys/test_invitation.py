@@ -113,15 +113,6 @@ def test_s2_an_invitation_ends_in_a_chosen_password(social: Social, page: Page, 
     is_theirs(page, email)
 
 
-def test_who_wants_a_passkey_comes_to_where_one_is_made(social: Social, page: Page, language: str) -> None:
-    page.goto(invite(social, f"passkey-guest-{language}@example.org", language))
-    page.locator("#new-password").fill(FIRST)
-    page.locator("#then-passkey").check()
-    page.locator("#terms").check()
-    page.locator("#invite-submit").click()
-    page.wait_for_url("**/me/passkeys")
-
-
 def test_an_invitation_ends_in_a_social_account_with_another_address(social: Social, page: Page, language: str) -> None:
     email = f"social-guest-{language}@example.org"
     social.person_at("google", f"private-{language}@gmail.example")

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from idp.database import Database
 from tests.browser import chromium
 from tests.journeys.conftest import World
 from tests.journeys.test_password_login import look, sign_in
+from tests.races.test_invitation_at_once import host_for, invited
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -195,3 +197,21 @@ def test_without_script_nothing_of_it_is_in_the_way(world: World, browser: Brows
         page.goto(f"{world.provider.issuer}/me/passkeys")
         expect(page.locator("[data-without-passkeys]")).to_be_visible()
         expect(page.locator("#passkey-add")).to_be_hidden()
+
+
+def test_an_invitation_is_taken_by_a_passkey(world: World, page: Page, device: Device, language: str) -> None:
+    database = Database(world.provider.config)
+    _, link = invited(database, f"passkey-guest-{language}@example.org", host_for(world.provider))
+    database.close()
+    page.goto(f"{world.provider.issuer}{link}")
+    page.locator("#invite-passkey").click()
+    expect(page.locator("#invite-passkey-page")).to_be_visible()
+    look(page, f"invite-passkey-{language}")
+    device.willing()
+    with page.expect_navigation():
+        page.locator("#passkey-add").click()
+    expect(page.locator("#passkey")).to_be_visible()
+    assert len(device.keys()) == 1
+    with page.expect_navigation():
+        page.locator("#passkey").click()
+    expect(page.locator("#sign-out")).to_be_visible()

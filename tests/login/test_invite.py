@@ -134,12 +134,6 @@ def test_the_page_names_the_company_and_the_address(walker: Walker, parts: Parts
     assert f'value="{ALICE}" autocomplete="username"' in page
 
 
-def test_who_wants_a_passkey_is_led_to_it(walker: Walker, parts: Parts) -> None:
-    invited(parts)
-    page = take(walker, invitation(parts), passkey="yes")
-    assert (page.request.path, page.status_code) == ("/me/passkeys", 200)
-
-
 def test_a_member_has_the_role_of_the_invitation(walker: Walker, parts: Parts, acme: Customer) -> None:
     alice = invited(parts, ALICE, acme.company_id, "administrator")
     take(walker, invitation(parts))
