@@ -21,7 +21,7 @@ from idp.attempts import Step
 from idp.errors import PageError
 from idp.login.asked_mails import note_asked
 from idp.login.finish import finish, show_closed
-from idp.login.journey import find_pending, needs_organizer, park, resume, show
+from idp.login.journey import find_if_any, find_pending, needs_organizer, park, resume, show
 from idp.login.password_check import identity_by_password
 from idp.login.pending import Pending
 from idp.login.social_account import Closed, closed_to
@@ -154,9 +154,14 @@ def _form(
     verified: Verified, shortest: int, *, name: str = "", weak: Weak | None = None, problem: str | None = None
 ) -> Response:
     config = parts().config
+    pending = find_if_any(verified.journey["p"])
+    client = parts().clients.find(pending.client_id) if pending is not None else None
     return render_page(
         "login/verify.html",
         400 if weak is not None or problem else 200,
+        language=pending.ui_locales if pending is not None else None,
+        # In the browser that has asked, the form ends at the product.
+        form_targets=client.redirect_uris if client is not None else (),
         username=verified.address.written,
         name=name,
         shortest=shortest,

@@ -82,6 +82,16 @@ def test_s2_from_the_sign_in_page_to_the_product(walker: Walker, parts: Parts, c
     assert "code" in again.answer_of(again.sign_in(again.az(), NEWCOMER, NEW))
 
 
+def test_a_browser_lets_the_form_end_at_the_product(walker: Walker, parts: Parts) -> None:
+    """Chromium applies form-action to the redirects after a form too; in another browser it ends here."""
+    ask(walker)
+    link = verify_link(parts)
+    page = walker.follow(walker.get(link))
+    assert "form-action 'self' https://rp1.example" in page.headers["Content-Security-Policy"]
+    elsewhere = Walker(walker.app, parts)
+    assert "form-action 'self';" in elsewhere.follow(elsewhere.get(link)).headers["Content-Security-Policy"]
+
+
 def test_in_another_browser_it_ends_at_my_account(walker: Walker, parts: Parts) -> None:
     ask(walker)
     telephone = Walker(walker.app, parts)
