@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, g, redirect, request
 from werkzeug.exceptions import HTTPException
@@ -23,8 +24,9 @@ from idp.accounts import (
     profile,
     recovery,
 )
-from idp.admin import company_try
+from idp.admin import access, admin_sign_in, company_page, company_try, home_page
 from idp.attempts import Step
+from idp.cookies import ADMIN_CENTER, PROVIDER
 from idp.doors import company, company_logout, passkey, password, social
 from idp.errors import IdpError, PageError
 from idp.login import (
@@ -48,10 +50,14 @@ from idp.login import (
 from idp.machine import wsgi_request
 from idp.oidc import authorize, logout
 from idp.parts import Parts, parts
-from idp.rendering import error_page, prepare
+from idp.rendering import Site, error_page, prepare
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from idp.admin.own_client import OwnClient
 
 PAGES = (
     *(
@@ -94,6 +100,13 @@ PAGES = (
     *(company_try, language_switch, health),
 )
 
+ADMIN_PAGES = (
+    admin_sign_in,
+    home_page,
+    company_page,
+    *(language_switch, health),
+)
+
 MAX_FORM = 64 * 1024  # bytes: the largest form of ours is far smaller
 
 _REASONS = {404: "page_unknown", 405: "method_not_allowed", 413: "request_too_large", 429: "throttled"}
@@ -109,7 +122,7 @@ class Application(Flask):
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         here = self.parts
-        if here.endpoints.serves(environ["PATH_INFO"]):
+        if self.config["PROGRAM"] == PROVIDER and here.endpoints.serves(environ["PATH_INFO"]):
             answer = here.endpoints.answer(wsgi_request(environ, here.config.trusted_proxies))
             if answer is not None:
                 start_response(answer.status_line, answer.headers)
@@ -123,8 +136,30 @@ class Application(Flask):
 
 def create_app(built: Parts) -> Application:
     """Build the provider's WSGI application from its parts."""
+    app = _create(built, PAGES, PROVIDER, Site(built.config.host, home="/me", help="/help"))
+    app.add_url_rule("/", "home", lambda: redirect("/me", 303))
+    return app
+
+
+def create_admin_app(built: Parts, client: OwnClient) -> Application:
+    """Build the admin center's WSGI application: pages only, and each of them says who may open it.
+
+    :param client: the admin center as a relying party of the provider.
+    """
+    site = Site(urlsplit(client.origin).hostname or "", home="/", help=f"{built.config.issuer}/help")
+    app = _create(built, ADMIN_PAGES, ADMIN_CENTER, site)
+    app.extensions["own_client"] = client
+    for shared in ("static", "language_switch.switch_language", "health.live", "health.ready", "health.metrics"):
+        access.open_to_all(app.view_functions[shared])
+    access.guard(app)
+    return app
+
+
+def _create(built: Parts, pages: Iterable[ModuleType], program: str, site: Site) -> Application:
     app = Application("idp", static_folder=None, template_folder=None)
     app.extensions["idp"] = built
+    app.config["PROGRAM"] = program
+    app.config["SITE"] = site
     app.debug = False  # whatever FLASK_DEBUG says: with it, errors would pass our pages by
     app.config["MAX_CONTENT_LENGTH"] = MAX_FORM
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_FORM
@@ -133,9 +168,8 @@ def create_app(built: Parts) -> Application:
     app.before_request(_refuse_what_reads_in_two_ways)
     prepare(app)
     security_headers.protect(app)
-    for page in PAGES:
+    for page in pages:
         app.register_blueprint(page.bp)
-    app.add_url_rule("/", "home", lambda: redirect("/me", 303))
     app.register_error_handler(IdpError, _failed)
     app.register_error_handler(HTTPException, _refused_by_flask)
     return app

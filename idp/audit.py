@@ -165,6 +165,10 @@ class Event(StrEnum):
         "connection.metadata_dismissed",
         "Somebody decided against metadata that was kept aside, or the identity provider says something else now.",
     )
+    staff_role_changed = (
+        "staff.role_changed",
+        "A person got another role at the provider (support, operator, operator_read_only), or has none any more.",
+    )
     keys_created = "keys.created", "The key ring was made."
     keys_rotated = "keys.rotated", "Another key signs from now on."
     keys_pruned = "keys.pruned", "Keys that nothing can need any more were removed."

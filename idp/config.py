@@ -50,6 +50,11 @@ def _is_redis(url: str) -> bool:
     )
 
 
+def _taken_apart(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 def _words(value: object) -> object:
     return value.replace(",", " ").split() if isinstance(value, str) else value
 
@@ -86,6 +91,11 @@ class Config(BaseModel):
         None, description="Certificate authority of a `rediss://` server that is not in the system's trust store."
     )
     listen: str = Field("127.0.0.1:8000", description="Address and port to listen on.")
+    admin_center: str = Field(
+        "",
+        description="The base of the admin center's addresses, an origin of its own, e.g. `https://admin.example.com`. Empty: there is no admin center. clients.yaml needs the client `admin-center`, with its secret from `${ADMIN_CENTER_SECRET}`.",
+    )
+    admin_listen: str = Field("127.0.0.1:8001", description="Address and port on which the admin center listens.")
     workers: int = Field(1, ge=1, le=64, description="Worker processes.")
     threads: int = Field(
         80,
@@ -167,6 +177,13 @@ class Config(BaseModel):
             raise ValueError("must be https (http is only for localhost)")
         return value
 
+    @field_validator("admin_center")
+    @classmethod
+    def _admin_center_is_an_origin_in_normal_form(cls, value: str) -> str:
+        if value and value != normal_origin(value):
+            raise ValueError("must be an origin in its normal form, such as https://admin.example.com: no path")
+        return value
+
     @field_validator("data", "keys", "templates")
     @classmethod
     def _folder_is_no_file(cls, value: Path | None) -> Path | None:
@@ -204,7 +221,7 @@ class Config(BaseModel):
             raise ValueError("must be like redis://:password@host:6379/0, or rediss://… for TLS")
         return value
 
-    @field_validator("listen")
+    @field_validator("listen", "admin_listen")
     @classmethod
     def _listen_is_address_and_port(cls, value: str) -> str:
         found = _LISTEN.fullmatch(value)
@@ -273,6 +290,10 @@ class Config(BaseModel):
     def _pairs_are_complete(self) -> Config:
         if self.smtp_user and not self.smtp_starttls:
             raise ValueError("IDP_SMTP_USER needs IDP_SMTP_STARTTLS, or the password would travel in clear")
+        if self.admin_center and self.admin_center.partition(":")[0] != self.issuer.partition(":")[0]:
+            raise ValueError("IDP_ADMIN_CENTER must be https as IDP_ISSUER is, or both http on loopback")
+        if self.admin_center == self.issuer:
+            raise ValueError("IDP_ADMIN_CENTER must be another origin than IDP_ISSUER")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("IDP_TLS_CERTIFICATE and IDP_TLS_KEY go together")
         if len({bool(self.terms_url), bool(self.privacy_url), bool(self.terms_version)}) > 1:
@@ -294,8 +315,12 @@ class Config(BaseModel):
     @property
     def address(self) -> tuple[str, int]:
         """Where to listen: an address or name without brackets, and a port."""
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
+        return _taken_apart(self.listen)
+
+    @property
+    def admin_address(self) -> tuple[str, int]:
+        """The same for the admin center."""
+        return _taken_apart(self.admin_listen)
 
     @property
     def host(self) -> str:

@@ -10,9 +10,13 @@ from __future__ import annotations
 import base64
 import re
 
-from flask import Response, g, request
+from flask import Response, current_app, g, request
 
 from idp.parts import parts
+
+# The ports of one host share their cookies: those of each program have names of their own.
+PROVIDER = "idp"
+ADMIN_CENTER = "idp_admin"
 
 SESSION = "session"  # the signed-in person
 BROWSER = "browser"  # what pending logins and forms are bound to; made when missing
@@ -38,9 +42,9 @@ _SHAPES = {
 _CROSS_SITE = {POSTER}
 
 
-def cookie_name(kind: str, *, secure: bool) -> str:
+def cookie_name(kind: str, *, secure: bool, program: str = PROVIDER) -> str:
     """The name on the wire of one of the kinds above."""
-    return f"__Host-idp_{kind}" if secure else f"idp_{kind}"
+    return f"__Host-{program}_{kind}" if secure else f"{program}_{kind}"
 
 
 def may_be(kind: str, value: str) -> bool:
@@ -48,9 +52,9 @@ def may_be(kind: str, value: str) -> bool:
     return _SHAPES[kind].fullmatch(value) is not None
 
 
-def find_in(header: str, kind: str, *, secure: bool) -> str | None:
+def find_in(header: str, kind: str, *, secure: bool, program: str = PROVIDER) -> str | None:
     """The value of our cookie in a Cookie header (RFC 6265 section 4.2), or None; of several the first counts."""
-    start = cookie_name(kind, secure=secure) + "="
+    start = cookie_name(kind, secure=secure, program=program) + "="
     for pair in header.split(";"):
         pair = pair.strip()
         if pair.startswith(start):
@@ -61,7 +65,8 @@ def find_in(header: str, kind: str, *, secure: bool) -> str | None:
 
 def find(kind: str) -> str | None:
     """The value of our cookie in the request that is being answered, or None."""
-    return find_in(request.headers.get("Cookie", ""), kind, secure=parts().config.secure)
+    header = request.headers.get("Cookie", "")
+    return find_in(header, kind, secure=parts().config.secure, program=current_app.config["PROGRAM"])
 
 
 def put(response: Response, kind: str, value: str, *, max_age: int | None = None) -> None:
@@ -95,7 +100,8 @@ def _line(kind: str, value: str, max_age: int | None) -> str:
     secure = parts().config.secure
     # SameSite=None is only for Secure cookies; on loopback the ports are one site, where Lax is sent too.
     same_site = "None" if secure and kind in _CROSS_SITE else "Lax"
-    line = f"{cookie_name(kind, secure=secure)}={value}; Path=/; HttpOnly; SameSite={same_site}"
+    name = cookie_name(kind, secure=secure, program=current_app.config["PROGRAM"])
+    line = f"{name}={value}; Path=/; HttpOnly; SameSite={same_site}"
     if max_age is not None:
         line += f"; Max-Age={max_age}"
     return line + "; Secure" if secure else line

@@ -38,11 +38,13 @@ _Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class Front:
-    """The provider as an RSGI application, with ``threads`` threads beside the loop. ``patience``: see PATIENCE."""
+    """An application of ours as an RSGI application, with ``threads`` threads beside the loop. ``endpoints``: whether it has the machine
+    endpoints, which the admin center has not; ``patience``: see PATIENCE."""
 
-    def __init__(self, app: Application, threads: int, *, patience: float = PATIENCE) -> None:
+    def __init__(self, app: Application, threads: int, *, endpoints: bool = True, patience: float = PATIENCE) -> None:
         self._app = app
         self._endpoints = app.parts.endpoints
+        self._has_endpoints = endpoints
         self._trusted_proxies = app.parts.config.trusted_proxies
         self._pool = ThreadPoolExecutor(threads, "answering")
         self._patience = patience
@@ -57,7 +59,7 @@ class Front:
         """Answer one request."""
         method, path, headers = scope.method, scope.path, _headers(scope)
         request = None
-        if self._endpoints.serves(path):
+        if self._has_endpoints and self._endpoints.serves(path):
             remote = _host_and_port(scope.client)[0]
             request = read_request(method, path, scope.query_string, headers, remote, self._trusted_proxies)
         body = b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, current_app, request
 
 from idp import cookies
 from idp.parts import parts
@@ -19,7 +19,7 @@ def switch_language() -> Response:
     back = request.args.get("back", "")
     # Printable ASCII without backslash, and no second slash: browsers read "/\\evil" and "/<tab>/evil" as another host.
     own_path = re.fullmatch(r"/(?!/)[!-\[\]-~]*", back)
-    response = leave(back if own_path else "/me")
+    response = leave(back if own_path else current_app.config["SITE"].home)
     to = request.args.get("to", "")
     if to in parts().languages.supported:
         cookies.put(response, cookies.LANGUAGE, to, max_age=cookies.YEAR)

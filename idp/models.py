@@ -286,6 +286,16 @@ class Member(Table):
     created_at: Mapped[int] = mapped_column(BigInteger)
 
 
+class Staff(Table):
+    """That a person has a role at the provider itself: in the admin center they see more than one company."""
+
+    __tablename__ = "staff"
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    role: Mapped[str] = mapped_column(String(24))  # support, operator, operator_read_only
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
 class Connection(Table):
     """A company's own identity provider, as we speak SAML 2.0 with it. Read by way of ``connections.py``."""
 

@@ -1005,6 +1005,28 @@ _TABLE = (
     Reason("outgoing_failed", "operator", "An address that we called did not answer in time, or not as it should."),
     Reason("operator", "operator", "Something must be mended on the server; the log says what, where and how."),
     Reason("internal", "us", "A mistake of ours; the log has the place under the same receipt."),
+    # The admin center
+    Reason(
+        "admin_sign_in_failed",
+        "us",
+        "What the provider answered the admin center with did not stand its checks; detail says which.",
+    ),
+    Reason(
+        "admin_not_signed_in",
+        "person",
+        "The provider sent the browser back to the admin center without a code: detail says its error.",
+    ),
+    Reason(
+        "admin_logout_token_wrong",
+        "us",
+        "What was posted to the admin center's back-channel logout address is no logout token of the provider for it.",
+    ),
+    Reason(
+        "admin_forbidden",
+        "person",
+        "The page or act in the admin center needs a right that the person's role does not give.",
+    ),
+    Reason("staff_role_unknown", "operator", "A role at the provider that there is not."),
 )
 
 REASONS = {reason.code: reason for reason in _TABLE}

@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import cache, lru_cache
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from babel.dates import format_timedelta
@@ -58,11 +58,11 @@ def render_page(
     ``language``: what is known beyond the browser's own wish: the ``ui_locales`` of the request, else the person's
     locale. ``form_targets``: redirect URIs that a form of this page may lead to in the end. ``values``: what the
     template's first comment lists; every template also has ``t``, ``language``, ``languages``, ``csrf_field``, ``opened_field``,
-    ``again`` (the address of this page), ``host`` and ``support``.
+    ``again`` (the address of this page), ``host``, ``home``, ``help_page`` and ``support``.
     """
     here = parts()
     chosen = choose_language(language)
-    pages = pages_in(chosen, here.languages, here.config.templates, here.config.host, here.config.support)
+    pages = pages_in(chosen, here.languages, here.config.templates, current_app.config["SITE"], here.config.support)
     html = pages.get_template(template).render(values, again=_this_page())
     response = Response(html, status, content_type="text/html; charset=utf-8")
     logo = getattr(values.get("client"), "logo_uri", None)
@@ -133,7 +133,7 @@ def _static(name: str) -> Response:
 class _Constants(Extension):
     """Puts what never changes, most of all the words, into a template when it is compiled."""
 
-    CONSTANT = re.compile(r"\{\{ (t\('[\w.]+'\)|asset\['[\w.]+'\]|host|language) \}\}")
+    CONSTANT = re.compile(r"\{\{ (t\('[\w.]+'\)|asset\['[\w.]+'\]|host|home|help_page|language) \}\}")
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
         return self.CONSTANT.sub(lambda found: escape(self.environment.compile_expression(found[1])()), source)
@@ -158,14 +158,22 @@ class _EachOnce(ChoiceLoader):
             return self._loaded[name]
 
 
-def pages_in(language: str, languages: Languages, own: Path | None, host: str, support: str) -> Environment:
-    """The compiled templates in one language. ``own``: the operator's folder; ``host``, ``support``: see the settings."""
+class Site(NamedTuple):
+    """Where pages stand: the ``host`` that they name, the path of ``home``, and the address of the page for ``help``."""
+
+    host: str
+    home: str
+    help: str
+
+
+def pages_in(language: str, languages: Languages, own: Path | None, site: Site, support: str) -> Environment:
+    """The compiled templates in one language. ``own``: the operator's folder; ``support``: see the settings."""
     with _compiling:
-        return _pages_in(language, languages, own, host, support)
+        return _pages_in(language, languages, own, site, support)
 
 
 @lru_cache(maxsize=32)
-def _pages_in(language: str, languages: Languages, own: Path | None, host: str, support: str) -> Environment:
+def _pages_in(language: str, languages: Languages, own: Path | None, site: Site, support: str) -> Environment:
     folders = [own, PACKAGE / "templates"] if own else [PACKAGE / "templates"]
     pages = Environment(
         loader=_EachOnce([FileSystemLoader(folder) for folder in folders]),
@@ -182,7 +190,9 @@ def _pages_in(language: str, languages: Languages, own: Path | None, host: str, 
         languages=languages.names,
         csrf_field=csrf.CsrfField(),
         opened_field=opened_links.OpenedField(),
-        host=host,
+        host=site.host,
+        home=site.home,
+        help_page=site.help,
         support=support,
         asset={name: f"/static/{name}?v={fingerprint}" for name, (_, fingerprint) in _static_files().items()},
     )
@@ -204,7 +214,7 @@ def _this_page() -> str:
     if request.method not in ("GET", "HEAD"):
         routes = current_app.create_url_adapter(request)
         if routes is None or not routes.test(method="GET"):
-            return "/me"
+            return str(current_app.config["SITE"].home)
         try:
             fields = request.form
         except HTTPException:  # the form itself is what is wrong

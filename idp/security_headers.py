@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 
+from idp.cookies import ADMIN_CENTER
 from idp.parts import parts
 
 _ALWAYS = (
@@ -50,7 +51,7 @@ def protect(app: Flask) -> None:
             headers[name] = value
         headers.setdefault("Content-Security-Policy", content_security_policy())
         headers.setdefault("Cache-Control", "no-store")  # only static files say otherwise
-        if request.path == "/me" or request.path.startswith("/me/"):
+        if request.path == "/me" or request.path.startswith("/me/") or app.config["PROGRAM"] == ADMIN_CENTER:
             # Not on the way of a sign-in: single-page products open it in a window and wait for that very window,
             # which this header would cut off from them.
             headers["Cross-Origin-Opener-Policy"] = "same-origin"

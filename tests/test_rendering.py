@@ -15,7 +15,7 @@ from idp.app import create_app
 from idp.errors import IdpError, OAuthError, PageError, Unavailable
 from idp.parts import Parts
 from idp.reasons import REASONS
-from idp.rendering import error_page, pages_in, render_page
+from idp.rendering import Site, error_page, pages_in, render_page
 from tests.sample_pages import PAGES
 
 
@@ -135,7 +135,9 @@ def test_many_who_ask_for_a_page_at_once_have_it_compiled_once(parts: Parts, mon
     with ThreadPoolExecutor(8) as people:
         pages = [
             people.submit(
-                lambda: pages_in("en", parts.languages, None, "compiled-once.example", "help").get_template("busy.html")
+                lambda: pages_in(
+                    "en", parts.languages, None, Site("compiled-once.example", "/me", "/help"), "help"
+                ).get_template("busy.html")
             )
             for _ in range(8)
         ]

@@ -34,6 +34,10 @@ KEPT = ROOT / os.environ.get("IDP_DATA", "data") / "demo"
 ISSUER = "http://localhost:8000"
 ADDRESSES = {
     "provider": (ISSUER, "the provider; /me is where a person arrives"),
+    "admin center": (
+        "http://localhost:8001",
+        "the admin center, for administrators of companies, support and operators",
+    ),
     "product": ("http://localhost:8002", "a sample product, “GoToWebinar”"),
     "Acme": ("http://localhost:8003", "“Acme”, a company that signs its people in by itself"),
     "stand-ins": ("http://localhost:8004", "stand-ins for Google, Facebook, LinkedIn, Microsoft, Apple and GitHub"),
@@ -84,7 +88,8 @@ def main() -> int:
         for email, name in STANDARD.items():
             add_person(email, name, passwords[email], environment)
         for name, (address, _) in ADDRESSES.items():
-            wait_for(f"{address}/health/ready" if name == "provider" else address, name, running[name])
+            own = name in ("provider", "admin center")
+            wait_for(f"{address}/health/ready" if own else address, name, running["provider" if own else name])
         run_well(sys.executable, HERE / "sample_company.py", KEPT, ADDRESSES["Acme"][0], environment=environment)
         show_table(passwords)
         ended, _ = os.wait()
@@ -126,6 +131,8 @@ def settings() -> dict[str, str]:
     return {
         "IDP_ISSUER": ISSUER,
         "IDP_LISTEN": "127.0.0.1:8000",
+        "IDP_ADMIN_CENTER": ADDRESSES["admin center"][0],
+        "IDP_ADMIN_LISTEN": "127.0.0.1:8001",
         "IDP_SMTP": f"localhost:{SMTP_PORT}",
         "IDP_SMTP_STARTTLS": "false",
         "IDP_DNS_SERVER": f"127.0.0.1:{NAME_SERVER_PORT}",

@@ -18,6 +18,7 @@ NOUNS = {
     "people": "Accounts: add, show, set, set-password, suspend, reactivate, withdraw-consent, list.",
     "passwords": "Passwords known from breaches: build-breach-list.",
     "companies": "Companies: policies, domains, members, connections, trying and watching them.",
+    "staff": "Who works at the provider, for the admin center: set, list.",
     "attempts": "Receipts of sign-in attempts: show, list.",
     "mail": "The outbox: list, retry, test.",
     "database": "The SQL database: upgrade, status.",

@@ -29,5 +29,5 @@ def empty_flask(config: Config) -> Front:
 if __name__ == "__main__":
     kind, port = sys.argv[1:]
     config = Config(issuer=f"http://localhost:{port}")
-    server = make_server(config, "127.0.0.1", int(port))
+    server = make_server(config, "127.0.0.1", int(port), config.workers)
     server.serve(target_loader=lambda: plain if kind == "plain" else empty_flask(config), wrap_loader=False)

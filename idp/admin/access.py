@@ -1,0 +1,164 @@
+"""Who may open which page of the admin center: asked of every view, before it runs. A companion of its pages.
+
+Each view says what it needs, by ``needs``, ``signed_in`` or ``open_to_all``; an application with a view that does not say so cannot be
+built. Whoever asks about a company that is not theirs reads that there is no such page, whether or not there is such a company.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from flask import Flask, Response, abort, current_app, g, request
+
+from idp import cookies
+from idp.admin import admin_sessions
+from idp.admin.admin_sessions import AdminSession
+from idp.admin.own_client import OwnClient
+from idp.admin.staff import COMPANY_RIGHTS, Actor, Right, find_actor
+from idp.companies import find_company
+from idp.errors import PageError
+from idp.parts import parts
+from idp.redirects import go
+from idp.rendering import render_page
+
+FRESH = 15 * 60  # seconds for which a sign-in counts as proof before a risky act
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a view asks of whoever opens it. ``right`` None: to be signed in, or with ``open`` nothing at all."""
+
+    right: Right | None = None
+    open: bool = False
+    fresh: bool = False
+
+
+def needs(right: Right, *, fresh: bool = False) -> Callable[[View], View]:
+    """Mark a view: the actor must have this right, in the company that the address names as ``company_id`` if it names one.
+
+    ``fresh``: and must have proved within a quarter of an hour who they are, because the act is risky.
+    """
+    return _mark(Need(right, fresh=fresh))
+
+
+def signed_in(view: View) -> View:
+    """Mark a view that is for everybody who is signed in."""
+    return _mark(Need())(view)
+
+
+def open_to_all(view: View) -> View:
+    """Mark a view that needs no sign-in here."""
+    return _mark(Need(open=True))(view)
+
+
+def need_of(view: Callable[..., Any]) -> Need:
+    """What a view asks for.
+
+    :raises LookupError: it does not say.
+    """
+    try:
+        return cast("Need", view.__dict__["need"])
+    except KeyError:
+        raise LookupError(f"{view.__module__}.{view.__name__} does not say who may open it") from None
+
+
+def guard(app: Flask) -> None:
+    """Have every view of ``app`` ask for what it needs; to be called when all are registered.
+
+    :raises LookupError: one of them does not say what that is.
+    """
+    for view in app.view_functions.values():
+        need_of(view)
+    app.before_request(_ask)
+
+
+def own_client() -> OwnClient:
+    """The admin center as a client of the provider."""
+    return cast("OwnClient", current_app.extensions["own_client"])
+
+
+def session() -> AdminSession:
+    """The session of whoever is signed in; only for views that need one."""
+    return cast("AdminSession", g.admin_session)
+
+
+def actor() -> Actor:
+    """Whoever is signed in; only for views that need somebody."""
+    return cast("Actor", g.actor)
+
+
+def admin_page(
+    template: str, status: int = 200, *, place: str = "", company: tuple[str, str] | None = None, **values: Any
+) -> Response:
+    """A page of the admin center for whoever is signed in. ``place``: which entry of the menu it belongs to; ``company``: id and name
+    of the company that it is about."""
+    one = actor()
+    return render_page(
+        template, status, language=one.locale, actor=one, place=place, company=company, may=_may(company), **values
+    )
+
+
+def _may(company: tuple[str, str] | None) -> Callable[[str], bool]:
+    one, company_id = actor(), company[0] if company else None
+    return lambda right: one.may(right, company_id)
+
+
+def _mark(need: Need) -> Callable[[View], View]:
+    def mark(view: View) -> View:
+        view.__dict__["need"] = need
+        return view
+
+    return mark
+
+
+def _ask() -> Response | None:
+    if request.endpoint is None:
+        return None  # an unknown address: everybody reads the same
+    need = need_of(current_app.view_functions[request.endpoint])
+    if need.open:
+        return None
+    here = parts()
+    found = _find_session()
+    if found is None:
+        return _sign_in()
+    with here.database.reading() as db:
+        one = find_actor(db, found.sub)
+        company_id = (request.view_args or {}).get("company_id")
+        there = company_id is None or find_company(db, company_id) is not None
+    if one is None:
+        return _sign_in()
+    g.admin_session, g.actor = found, one
+    if need.right is None:
+        return None
+    if not there or (company_id is not None and not _knows(one, company_id)):
+        abort(404)
+    if not one.may(need.right, company_id):
+        raise PageError("admin_forbidden", status=403, detail=f"{need.right} as {one.role or '-'}, {one.staff or '-'}")
+    if need.fresh and here.clock() - found.auth_time > FRESH:
+        return go("/sign-in", back=_address(), fresh="yes")
+    return None
+
+
+def _find_session() -> AdminSession | None:
+    cookie = cookies.find(cookies.SESSION)
+    return None if cookie is None else admin_sessions.find_session(parts().store, cookie, parts().clock())
+
+
+def _knows(one: Actor, company_id: str) -> bool:
+    """Whether somebody may know that there is this company: it is theirs, or they see all of them."""
+    return one.may(Right.see_operations) or (one.company_id == company_id and bool(COMPANY_RIGHTS.get(one.role)))
+
+
+def _sign_in() -> Response:
+    return go("/sign-in", back=_address())
+
+
+def _address() -> str:
+    """The page to come back to. A form that was filled in meanwhile is shown again empty."""
+    routes = current_app.create_url_adapter(request)
+    shown = request.method == "GET" or (routes is not None and routes.test(method="GET"))
+    return request.path if shown else "/"

@@ -1,0 +1,163 @@
+"""Who may do what in the admin center: roles, their rights, and the person who acts. A working.
+
+A role in a company counts in that company alone; a role of ours (staff) counts in all of them. Both are read from SQL for every
+request, so whoever loses one loses it at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, get_args
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session as Transaction
+
+from idp import audit
+from idp.companies import CompanyRefused
+from idp.models import Account, Company, Email, Member, Staff
+from idp.search_terms import full_name
+
+StaffRole = Literal["support", "operator", "operator_read_only"]
+STAFF_ROLES: tuple[StaffRole, ...] = get_args(StaffRole)
+
+
+class Right(StrEnum):
+    """What a page or an act asks for. Those of the first group are about one company, those of the second about the provider."""
+
+    see_company = "see_company"  # its people, sign-in, policies, settings
+    change_people = "change_people"
+    change_sign_in = "change_sign_in"  # domains, connections, whether SSO is required
+    change_policy = "change_policy"
+    change_settings = "change_settings"
+    see_audit = "see_audit"
+
+    support = "support"  # open an attempt by its receipt, and the safe acts there
+    see_operations = "see_operations"  # companies, clients, keys, mail, numbers
+    change_operations = "change_operations"
+
+
+_COMPANY = frozenset(
+    {
+        Right.see_company,
+        Right.change_people,
+        Right.change_sign_in,
+        Right.change_policy,
+        Right.change_settings,
+        Right.see_audit,
+    }
+)
+_SEEN = frozenset({Right.see_company, Right.see_audit})
+
+COMPANY_RIGHTS: Mapping[str, frozenset[Right]] = {
+    "administrator": _COMPANY,
+    "read_only": _SEEN,
+    "member": frozenset(),
+}
+STAFF_RIGHTS: Mapping[str, frozenset[Right]] = {
+    "support": frozenset({Right.support}),
+    "operator": _COMPANY | {Right.support, Right.see_operations, Right.change_operations},
+    "operator_read_only": _SEEN | {Right.see_operations},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Somebody who is signed in here.
+
+    :ivar company_id: the company that they belong to, ``company`` its name, ``role`` theirs in it; None, "" and "": to none.
+    :ivar staff: their role at the provider; "": none.
+    """
+
+    account_id: str
+    address: str
+    name: str
+    locale: str | None
+    company_id: str | None
+    company: str
+    role: str
+    staff: str
+
+    @property
+    def who(self) -> str:
+        """How the audit names them."""
+        return f"person:{self.account_id}"
+
+    def may(self, right: str, company_id: str | None = None) -> bool:
+        """Whether they may do this, in ``company_id`` where it is about a company."""
+        if right in STAFF_RIGHTS.get(self.staff, frozenset()):
+            return True
+        own = company_id is not None and company_id == self.company_id
+        return own and right in COMPANY_RIGHTS.get(self.role, frozenset())
+
+    @property
+    def has_role(self) -> bool:
+        """Whether there is anything here for them."""
+        return bool(self.staff) or bool(COMPANY_RIGHTS.get(self.role))
+
+
+def find_actor(db: Transaction, sub: str) -> Actor | None:
+    """The person whom our own ID token names, as they are now; None when the account is gone or may not be used."""
+    row = db.execute(
+        select(
+            Account.id,
+            Account.profile,
+            Account.locale,
+            Email.address,
+            Company.id.label("company_id"),
+            Company.name.label("company"),
+            Member.role,
+            Staff.role.label("staff"),
+        )
+        .join(Email, (Email.account_id == Account.id) & Email.primary)
+        .outerjoin(Member, Member.account_id == Account.id)
+        .outerjoin(Company, Company.id == Member.company_id)
+        .outerjoin(Staff, Staff.account_id == Account.id)
+        .where(Account.sub == sub, Account.state == "active")
+    ).first()
+    if row is None:
+        return None
+    return Actor(
+        account_id=row.id,
+        address=row.address,
+        name=full_name(row.profile),
+        locale=row.locale,
+        company_id=row.company_id,
+        company=row.company or "",
+        role=row.role or "",
+        staff=row.staff or "",
+    )
+
+
+def set_staff(db: Transaction, account_id: str, role: str | None, *, actor: str, now: float) -> None:
+    """Give somebody a role at the provider, or (None) take it away.
+
+    :raises CompanyRefused: ``staff_role_unknown``, ``company_member_unknown`` (no such account).
+    """
+    if role is not None and role not in STAFF_ROLES:
+        raise CompanyRefused("staff_role_unknown", detail=f"there are: {' '.join(STAFF_ROLES)}")
+    if db.get(Account, account_id, with_for_update=True) is None:
+        raise CompanyRefused("company_member_unknown")
+    held = db.get(Staff, account_id)
+    was = held.role if held is not None else ""
+    if role is None and held is not None:
+        db.delete(held)
+    elif role is not None and held is None:
+        db.add(Staff(account_id=account_id, role=role, created_at=int(now)))
+    elif role is not None and held is not None:
+        held.role = role
+    audit.record(
+        db, audit.Event.staff_role_changed, now=now, actor=actor, account_id=account_id, was=was, role=role or ""
+    )
+
+
+def staff(db: Transaction) -> list[tuple[str, str]]:
+    """Everybody with a role at the provider: address and role, by address."""
+    rows = db.execute(
+        select(Email.address, Staff.role)
+        .join(Staff, Staff.account_id == Email.account_id)
+        .where(Email.primary)
+        .order_by(Email.canonical)
+    )
+    return [(address, role) for address, role in rows]

@@ -1,0 +1,53 @@
+"""The pages of the admin center with values to show them; each page's values are functions of a text, as in ``sample_pages``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from idp.admin.staff import Actor
+
+Text = Callable[[str], str]
+Sample = tuple[str, Callable[[Text], dict[str, Any]]]
+
+COMPANY = "0123456789abcdef0123456789abcdef"
+
+
+def frame(x: Text, place: str = "", *, role: str = "administrator", staff: str = "", **more: Any) -> dict[str, Any]:
+    """What every page of the admin center is given: an administrator of Acme, or with ``staff`` somebody of the provider."""
+    of_company = None if staff else COMPANY
+    actor = Actor(
+        account_id="a" * 32,
+        address=x("ada@acme.example"),
+        name=x("Ada Minster"),
+        locale=None,
+        company_id=of_company,
+        company="" if staff else x("Acme"),
+        role="" if staff else role,
+        staff=staff,
+    )
+    company = (COMPANY, x("Acme"))
+    values = {"actor": actor, "place": place, "company": company, "may": lambda right: actor.may(right, COMPANY)}
+    return values | more
+
+
+def _company(x: Text, **more: Any) -> dict[str, Any]:
+    values = {
+        "people": 1204,
+        "domains": [x("acme.example"), x("acme.net.example")],
+        "sso": "optional",
+        "step": "require",
+    }
+    return frame(x, "company") | values | more
+
+
+ADMIN_PAGES: dict[str, Sample] = {
+    "admin-no-role": ("admin/no_role.html", lambda x: frame(x, company=None)),
+    "admin-signed-out": ("admin/signed_out.html", lambda x: {}),
+    "admin-company": ("admin/company.html", _company),
+    "admin-company-new": ("admin/company.html", lambda x: _company(x, domains=[], step="domain", people=1)),
+    "admin-company-read-only": (
+        "admin/company.html",
+        lambda x: _company(x, sso="required", step="done") | frame(x, "company", role="read_only"),
+    ),
+}
