@@ -13,7 +13,7 @@ import itertools
 import json
 import re
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum, auto
@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 from idp.errors import Unavailable
 from idp.logs import printable
 from idp.metrics import count_failure
-from idp.models import Account, Attempt, AttemptStep, ProductUse
+from idp.models import Account, Attempt, AttemptStep, ProductUse, ReasonDay
 
 if TYPE_CHECKING:
     from idp.database import Database
@@ -41,7 +41,8 @@ FLUSH_EVERY = 0.1  # seconds
 PARCEL = 100  # steps in one stream entry
 MOST_WAITING = 10_000  # steps in the memory of one process
 MOST_PARCELS = 10_000  # entries in the stream
-KEPT = 90 * 86400  # seconds that a receipt can be looked up
+DAY = 86400
+KEPT = 90 * DAY  # seconds that a receipt can be looked up
 PRUNED_AT_ONCE = 500
 
 # Crockford's base 32: no I, L, O, U. 8 characters are 40 bits.
@@ -333,6 +334,14 @@ def _write(db: Session, steps: list[dict[str, Any]]) -> None:
     rows = [{name: step[name] for name in columns} for step in steps]
     db.execute(insert(AttemptStep).on_conflict_do_nothing(), rows)
 
+    attempts = _attempts(steps)
+    # Each that has ended here gets a row which is held from now on, so that nobody else counts it at the same time.
+    ended_here = [row | {"outcome": "open", "reason": None} for row in attempts if row["outcome"] != "open"]
+    if ended_here:
+        db.execute(insert(Attempt).on_conflict_do_nothing(), ended_here)
+    codes = [row["code"] for row in ended_here]
+    before = _failed(db, codes)
+
     new = insert(Attempt)
     sent = new.excluded
     newer = sent.last_at >= Attempt.last_at
@@ -351,7 +360,7 @@ def _write(db: Session, steps: list[dict[str, Any]]) -> None:
                 "reason": case((ended, sent.reason), else_=Attempt.reason),
             },
         ),
-        _attempts(steps),
+        attempts,
     )
     uses = _product_uses(db, steps)
     if uses:
@@ -361,6 +370,48 @@ def _write(db: Session, steps: list[dict[str, Any]]) -> None:
         db.execute(
             use.on_conflict_do_update(index_elements=["account_id", "client_id"], set_={"last_at": last_at}), uses
         )
+    days = _reason_days(before, _failed(db, codes))
+    if days:
+        day = insert(ReasonDay)
+        more = ReasonDay.count + day.excluded.count
+        db.execute(day.on_conflict_do_update(index_elements=["client_id", "day", "reason"], set_={"count": more}), days)
+
+
+def _failed(db: Session, codes: list[str]) -> list[tuple[str, int, str]]:
+    """Those of these attempts that have failed, as what they are counted under: product, day, reason. Their rows are held."""
+    chosen = select(Attempt.client_id, Attempt.started_at, Attempt.reason, Attempt.outcome).where(Attempt.code.in_(codes))
+    rows = db.execute(chosen.order_by(Attempt.code).with_for_update()) if codes else ()
+    return [
+        (client_id or "", started_at // DAY, reason or "")
+        for client_id, started_at, reason, outcome in rows
+        if outcome == "failed"
+    ]
+
+
+def _reason_days(before: Iterable[tuple[str, int, str]], after: Iterable[tuple[str, int, str]]) -> list[dict[str, Any]]:
+    """What is to be added to the counts, each attempt at its product and in all; in an order that is everybody's."""
+    counts: Counter[tuple[str, int, str]] = Counter()
+    for sign, counted in ((-1, before), (1, after)):
+        for client_id, day, reason in counted:
+            for among in {client_id, ""}:
+                counts[among, day, reason] += sign
+    return [
+        {"client_id": client_id, "day": day, "reason": reason, "count": count}
+        for (client_id, day, reason), count in sorted(counts.items())
+        if count
+    ]
+
+
+def reasons_by_day(db: Session, client_id: str, since: int) -> dict[tuple[int, str], int]:
+    """How many attempts that began on a day have failed for a reason, by (day, reason).
+
+    :param client_id: of which product; "": of all, and of none.
+    :param since: the first day, in days since 1970 (UTC).
+    """
+    chosen = select(ReasonDay.day, ReasonDay.reason, ReasonDay.count).where(
+        ReasonDay.client_id == client_id, ReasonDay.day >= since, ReasonDay.count > 0
+    )
+    return {(day, reason): count for day, reason, count in db.execute(chosen)}
 
 
 def _attempts(steps: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -478,4 +529,5 @@ def prune_attempts(db: Session, now: float) -> bool:
     old = list(db.scalars(select(Attempt.code).where(Attempt.started_at < int(now) - KEPT).limit(PRUNED_AT_ONCE)))
     db.execute(delete(AttemptStep).where(AttemptStep.code.in_(old)))
     db.execute(delete(Attempt).where(Attempt.code.in_(old)))
+    db.execute(delete(ReasonDay).where(ReasonDay.day < (int(now) - KEPT) // DAY))
     return len(old) == PRUNED_AT_ONCE

@@ -270,7 +270,10 @@ class Clients:
         self._enabled: dict[str, Client] = {}
         self._stamp: Stamp | None = None
         self.problem: str | None = None
+        self.problems: tuple[Problem, ...] = ()  # the same with their places
         self.warnings: tuple[Problem, ...] = ()
+        self.lines: Mapping[str, int] = {}  # of each client, where it stands in the file that holds
+        self._taken = clock()
         self._next_look = clock() + 1
         if not self._read_anew() and not self._take_last_good():
             raise OperatorError(self.problem or "")
@@ -284,6 +287,10 @@ class Clients:
         """Every client by its id, also those that are not enabled."""
         self._look()
         return self._clients
+
+    def age(self) -> float:
+        """Seconds since the clients that hold were read."""
+        return self._clock() - self._taken
 
     def algorithms(self) -> frozenset[str]:
         """All algorithms that some client wants its tokens signed with; always RS256."""
@@ -309,6 +316,7 @@ class Clients:
         self._stamp = _find_stamp(self._path)
         reading = read_file(self._path, self._environ, loopback=self._loopback)
         errors = reading.errors or (reading.without_keys(self._signable()) if self._signable else [])
+        self.problems = tuple(errors)
         self.problem = "\n".join(str(error) for error in errors) or None
         if self.problem is None:
             self._take(reading)
@@ -322,6 +330,7 @@ class Clients:
         self._enabled = {client_id: client for client_id, client in reading.clients.items() if client.enabled}
         self._algorithms = reading.algorithms
         self.warnings = tuple(reading.problems)
+        self.lines, self._taken = reading.lines, self._clock()
         _log.info("clients_read", file=reading.file, clients=len(self._clients), enabled=len(self._enabled))
         for warning in self.warnings:
             _log.warning("client_off", problem=str(warning))

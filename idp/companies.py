@@ -14,6 +14,7 @@ from sqlalchemy import Select, delete, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from idp import audit
+from idp.company_search import write_company_terms
 from idp.errors import IdpError
 from idp.models import (
     Company,
@@ -51,6 +52,7 @@ def create_company(db: Session, name: str, *, actor: str, now: float, random: Ca
     )  # fmt: skip
     db.add(company)
     db.flush()
+    write_company_terms(db, company.id, company.name)
     audit.record(db, audit.Event.company_created, now=now, actor=actor, company=company.id, name=company.name)
     return company
 
@@ -74,16 +76,18 @@ def rename(db: Session, company_id: str, name: str, *, actor: str, now: float) -
     """
     company = hold_company(db, company_id)
     company.name, company.updated_at = _name(name), int(now)
+    write_company_terms(db, company_id, company.name)
     members_of = select(literal("person"), Member.account_id, literal(int(now))).where(Member.company_id == company_id)
     db.execute(insert(Revocation).from_select(["kind", "account_id", "created_at"], members_of))
     audit.record(db, audit.Event.company_renamed, now=now, actor=actor, company=company_id, name=company.name)
 
 
-def remove_company(db: Session, company_id: str, *, actor: str, now: float) -> None:
+def remove_company(db: Session, company_id: str, *, actor: str, now: float, why: str = "") -> None:
     """Take a company away with its members' roles and its connections. The accounts of its people stay, signed out.
 
     A domain that it held stays closed to everybody for the cooling-off time.
 
+    :param why: what the audit keeps as the reason.
     :raises CompanyRefused: ``company_unknown``.
     """
     company = hold_company(db, company_id)
@@ -91,7 +95,8 @@ def remove_company(db: Session, company_id: str, *, actor: str, now: float) -> N
     free_at = int(now) + COOLING_OFF
     held = update(CompanyDomain).where(CompanyDomain.company_id == company_id, CompanyDomain.held.is_not(None))
     db.execute(held.values(company_id=None, status="released", free_at=free_at, next_check_at=free_at))
-    audit.record(db, audit.Event.company_removed, now=now, actor=actor, company=company_id, name=company.name)
+    told: dict[str, str] = {"why": why} if why else {}
+    audit.record(db, audit.Event.company_removed, now=now, actor=actor, company=company_id, name=company.name, **told)
     db.execute(delete(Company).where(Company.id == company_id))
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from time import perf_counter
 
 from flask import Blueprint, Response, abort, g, request
 from sqlalchemy import func, select
 
 from idp.attempts import STREAM
-from idp.errors import Unavailable
 from idp.metrics import CONTENT_TYPE, count_request, exposition
 from idp.models import OutboxMail
 from idp.parts import Parts, parts
+from idp.readiness import readiness
 
 bp = Blueprint("health", __name__)
 
@@ -47,34 +47,6 @@ def metrics() -> Response:
     if not hmac.compare_digest(given.encode(), f"Bearer {expected}".encode()):
         return Response(status=401, headers={"WWW-Authenticate": 'Bearer realm="metrics"'})
     return Response(exposition(_gauges(here)), content_type=CONTENT_TYPE)
-
-
-def readiness(here: Parts) -> dict[str, str]:
-    """The state of each part that a sign-in needs: ok, kept, down, or (migrations) behind."""
-    # Asking them is what makes them look at their files.
-    clients, wanted, signable = here.clients.all(), here.clients.algorithms(), here.keys.algorithms()
-    return {
-        "redis": _state(here.store.ping),
-        "sql": _state(here.database.ping),
-        "migrations": _migrations(here),
-        "keys": "down" if not wanted <= signable else "kept" if here.keys.problem else "ok",
-        "clients": "down" if not clients else "kept" if here.clients.problem else "ok",
-    }
-
-
-def _state(check: Callable[[], object]) -> str:
-    try:
-        check()
-    except Unavailable:
-        return "down"
-    return "ok"
-
-
-def _migrations(here: Parts) -> str:
-    try:
-        return "ok" if here.database.is_current() else "behind"
-    except Unavailable:
-        return "down"
 
 
 def _gauges(here: Parts) -> list[tuple[str, str, Mapping[str, float]]]:

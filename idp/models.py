@@ -238,6 +238,30 @@ class Company(Table):
     domains: Mapped[list[CompanyDomain]] = relationship(back_populates="company", cascade="all, delete-orphan")
 
 
+class PolicyNotice(Table):
+    """That people are to be told of a new policy of their company whom it concerns; those up to ``after`` (an account's id) have been."""
+
+    __tablename__ = "policy_notices"
+    __table_args__ = (UniqueConstraint("company_id", "kind"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    company_id: Mapped[str] = mapped_column(ForeignKey("companies.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(24))  # of policy_preview.TOLD
+    after: Mapped[str] = mapped_column(String(32))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class CompanyTerm(Table):
+    """What a company is found by: its name from the beginning (name), and from each further word of it on (word)."""
+
+    __tablename__ = "company_terms"
+    __table_args__ = (Index("ix_company_terms_found", "kind", "term", "company_id"),)
+
+    company_id: Mapped[str] = mapped_column(ForeignKey("companies.id", ondelete="CASCADE"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(8), primary_key=True)  # name, word
+    term: Mapped[str] = mapped_column(Beginnings, primary_key=True)
+
+
 class CompanyDomain(Table):
     """An e-mail domain that a company says is its own, and the proof of it.
 
@@ -503,17 +527,71 @@ class AttemptStep(Table):
     facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
+class ReasonDay(Table):
+    """How many attempts that began on one day have failed for a reason, at one product and (``client_id`` "") in all."""
+
+    __tablename__ = "reason_days"
+
+    client_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    day: Mapped[int] = mapped_column(Integer, primary_key=True, index=True)  # days since 1970 (UTC)
+    reason: Mapped[str] = mapped_column(String(64), primary_key=True)  # "": none was noted
+    count: Mapped[int] = mapped_column(BigInteger)
+
+
 class AuditEvent(Table):
-    """What was done, by whom, to what: in the same transaction as the act."""
+    """What was done, by whom, to what: in the same transaction as the act. Rows are never changed but to be sealed.
+
+    Each index ends in (at, id), the order of pages, so that a page costs the same among many rows as among few.
+    """
 
     __tablename__ = "audit_events"
+    __table_args__ = (
+        Index("ix_audit_events_at", "at", "id"),
+        Index("ix_audit_events_event", "event", "at", "id"),
+        Index("ix_audit_events_actor", "actor", "at", "id"),
+        Index("ix_audit_events_account", "account_id", "at", "id"),
+        Index("ix_audit_events_company", "company_id", "at", "id"),
+        Index("ix_audit_events_company_event", "company_id", "event", "at", "id"),
+        Index("ix_audit_events_sequence", "sequence", unique=True),
+        Index(
+            "ix_audit_events_unsealed",
+            "id",
+            sqlite_where=text("sequence IS NULL"),
+            postgresql_where=text("sequence IS NULL"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
-    at: Mapped[int] = mapped_column(BigInteger, index=True)
-    event: Mapped[str] = mapped_column(String(64), index=True)  # audit.Event
+    at: Mapped[int] = mapped_column(BigInteger)
+    event: Mapped[str] = mapped_column(String(64))  # audit.Event
     actor: Mapped[str] = mapped_column(String(160))  # "person:<id>", "operator:<unix user>", "system"
-    account_id: Mapped[str | None] = mapped_column(String(32), index=True)
+    account_id: Mapped[str | None] = mapped_column(String(32))
+    # The company that it is about, or that the person belonged to then; it outlives the company.
+    company_id: Mapped[str | None] = mapped_column(String(32))
     facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    # Its place in the chain and the digest up to there (audit_chain.py); None: not sealed yet.
+    sequence: Mapped[int | None] = mapped_column(BigInteger)
+    digest: Mapped[str | None] = mapped_column(String(64))
+
+
+class AuditHead(Table):
+    """How far the chain of audit events goes: one row. Whoever seals holds it."""
+
+    __tablename__ = "audit_head"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    sequence: Mapped[int] = mapped_column(BigInteger)
+    digest: Mapped[str] = mapped_column(String(64))
+
+
+class AuditReceiver(Table):
+    """Up to where the chain was given to somebody outside (audit_delivery.py)."""
+
+    __tablename__ = "audit_receivers"
+
+    name: Mapped[str] = mapped_column(String(16), primary_key=True)  # webhook, syslog
+    sequence: Mapped[int] = mapped_column(BigInteger)
+    leased_until: Mapped[int] = mapped_column(BigInteger)
 
 
 class OutboxMail(Table):
