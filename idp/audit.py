@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from idp.logs import printable
-from idp.models import AuditEvent
+from idp.models import AuditEvent, Member
 
 
 class Event(StrEnum):
@@ -176,6 +176,15 @@ class Event(StrEnum):
     clients_added = "clients.added", "A relying party was added to clients.yaml by the command."
     clients_secret_rotated = "clients.secret_rotated", "A relying party got a second client secret."
     mail_retried = "mail.retried", "An operator sent a mail on its way again."
+    support_looked = (
+        "support.looked",
+        "Somebody of support opened a sign-in attempt by its receipt. The person sees it in their activity.",
+    )
+    support_acted = (
+        "support.acted",
+        "Somebody of support did something for a caller, while the attempt was open to them.",
+    )
+    audit_exported = "audit.exported", "Somebody took a copy of the audit along."
 
 
 # What only a provider with keys has done: they are there, or lost.
@@ -201,10 +210,16 @@ def record(
     :param now: seconds since 1970.
     :param actor: ``person:<account id>``, ``operator:<unix user>``, ``company:<id>``, ``connection:<id>``, ``provider:<key>`` or ``system``.
     :param account_id: whom it happened to.
-    :param facts: what else is worth keeping; never a secret.
+    :param facts: what else is worth keeping; never a secret. ``company`` is the id of the company that it is about, without which it is that of
+        the person; ``was`` is what there was before, ``reason`` why it was done.
     """
     kept = {name: printable(value) if isinstance(value, str) else value for name, value in facts.items()}
-    db.add(AuditEvent(at=int(now), event=event.value, actor=printable(actor, 160), account_id=account_id, facts=kept))
+    row = AuditEvent(at=int(now), event=event.value, actor=printable(actor, 160), account_id=account_id, facts=kept)
+    if facts.get("company"):
+        row.company_id = str(kept["company"])[:32]
+    elif account_id is not None:  # looked up by the INSERT itself: no further round trip
+        row.company_id = select(Member.company_id).where(Member.account_id == account_id).scalar_subquery()  # type: ignore[assignment]  # SQLAlchemy takes an expression here
+    db.add(row)
 
 
 def operator() -> str:
