@@ -24,7 +24,7 @@ from idp.accounts import (
     profile,
     recovery,
 )
-from idp.admin import access, admin_sign_in, company_page, company_try, home_page
+from idp.admin import access, admin_sign_in, company_page, company_try, home_page, policy_page
 from idp.attempts import Step
 from idp.cookies import ADMIN_CENTER, PROVIDER
 from idp.doors import company, company_logout, passkey, password, social
@@ -104,6 +104,7 @@ ADMIN_PAGES = (
     admin_sign_in,
     home_page,
     company_page,
+    policy_page,
     *(language_switch, health),
 )
 

@@ -108,7 +108,9 @@ class Administrator:
             target = unescape(re.search(r'action="([^"]*)"', form)[1])  # type: ignore[index]
             if 'method="post"' in form.lower() and action in (None, urlsplit(target).path):
                 hidden = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', form)
-                fields: dict[str, Any] = {unescape(name): unescape(value) for name, value in hidden}
+                fields: dict[str, Any] = {}
+                for name, value in hidden:
+                    fields.setdefault(unescape(name), []).append(unescape(value))
                 fields |= changes
                 base = page.request.root_url.rstrip("/")
                 return self.follow(self.open("POST", base + target, data=fields))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from idp.admin.policy_preview import Effect
 from idp.admin.staff import Actor
 
 Text = Callable[[str], str]
@@ -41,7 +42,35 @@ def _company(x: Text, **more: Any) -> dict[str, Any]:
     return frame(x, "company") | values | more
 
 
+def _policies(x: Text, *, role: str = "administrator", **more: Any) -> dict[str, Any]:
+    typed = {
+        "doors": ["password"],
+        "jit": True,
+        "session_idle": x("60"),
+        "session_lifetime": "",
+        "shortest_password": x("15"),
+        "second_factor_from": x("2027-01-01"),
+    }
+    longest = {"session_idle": 480, "session_lifetime": 1440}
+    values = {"typed": typed, "sso": "optional", "saved": True, "problem": None, "wrong": (), "longest": longest}
+    return frame(x, "policies", role=role) | values | more
+
+
+def _policies_preview(x: Text) -> dict[str, Any]:
+    names = tuple(x(name) for name in ("alice@acme.example", "a.person.with.a.long.name@subsidiary.acme.example"))
+    effects = [Effect("second_factor", 10_001, names), Effect("password", 2, names)]
+    return frame(x, "policies", fields=[("doors", x("social")), ("jit", "yes")], effects=effects)
+
+
 ADMIN_PAGES: dict[str, Sample] = {
+    "admin-policies": ("admin/policies.html", _policies),
+    "admin-policies-wrong": (
+        "admin/policies.html",
+        lambda x: _policies(x, saved=False, problem="company_field_wrong", wrong=("second_factor_from",)),
+    ),
+    "admin-policies-read-only": ("admin/policies.html", lambda x: _policies(x, role="read_only", sso="required")),
+    "admin-policies-preview": ("admin/policies_preview.html", _policies_preview),
+    "admin-policies-nobody": ("admin/policies_preview.html", lambda x: frame(x, "policies", fields=[], effects=[])),
     "admin-no-role": ("admin/no_role.html", lambda x: frame(x, company=None)),
     "admin-signed-out": ("admin/signed_out.html", lambda x: {}),
     "admin-company": ("admin/company.html", _company),

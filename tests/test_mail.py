@@ -50,6 +50,8 @@ VALUES: dict[str, str | int] = {
     "ends": int(NOW) + 86400,
     "since": int(NOW) - 86400,
     "later": int(NOW) + 40 * 86400,
+    "about": "second_factor",
+    "soon": "yes",
     "fingerprint": "0f" * 32,
     "members": "sso_url entity_id",
     "provider": "Google",

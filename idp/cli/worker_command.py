@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("worker")
 def worker_command() -> None:
-    """Run the background work alone: mail, logout notices, receipts, revocations, domains, metadata, pruning.
+    """Run the background work alone: mail, logout notices, receipts, revocations, domains, metadata, the audit, pruning.
 
     As many as you like.
     """
@@ -48,6 +49,7 @@ def jobs(parts: Parts) -> list[Job]:
     """What the background work consists of. Without a mail server (IDP_SMTP) mail waits in the outbox."""
     from idp.accounts.closing import erase_closed
     from idp.accounts.lifecycle import apply_revocations
+    from idp.admin.policy_notices import tell_next
     from idp.attempts import drain
     from idp.dns_lookup import txt_lookup
     from idp.domain_proof import check_due
@@ -60,6 +62,7 @@ def jobs(parts: Parts) -> list[Job]:
     backchannel = Backchannel(parts.config, clients, parts.keys, parts.outgoing, parts.random, clock)
     lookup = txt_lookup(parts.config.dns_server)
     reader = Reader(database, parts.connections, parts.outgoing, parts.sealer, clock, parts.config.on_loopback)
+    audit_key = parts.keys.derive("audit")
     work = [
         Job("revocations", lambda: apply_revocations(database, store, clients, clock()) > 0),
         Job("attempts", lambda: drain(store, database) > 0),
@@ -72,7 +75,13 @@ def jobs(parts: Parts) -> list[Job]:
         ),
         Job("metadata", reader.refresh_due, every=30.0, threads=4),  # as for domains
         Job("certificates", lambda: warn_of_certificates(database, parts.sealer, clock()), every=3600.0),
+        Job("audit", lambda: seal(database, audit_key), every=5.0),
+        *(
+            Job(f"audit-{name}", partial(deliver, database, name, send, clock), every=5.0)
+            for name, send in receivers(parts.config, parts.outgoing, clock).items()
+        ),
         Job("prune", lambda: prune(database, clock()), every=3600.0),
+        Job("policy_notices", lambda: tell_next(database, parts.sealer, clock()), every=5.0),
         Job("erase", lambda: erase_closed(database, clock()), every=3600.0),
     ]
     if parts.config.smtp:

@@ -27,9 +27,26 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("account_id", name=op.f("pk_staff")),
     )
+    _add_policy_notices()
     _add_reason_days()
     _add_company_terms()
     _chain_audit_events()
+
+
+def _add_policy_notices() -> None:
+    op.create_table(
+        "policy_notices",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("company_id", sa.String(length=32), nullable=False),
+        sa.Column("kind", sa.String(length=24), nullable=False),
+        sa.Column("after", sa.String(length=32), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["company_id"], ["companies.id"], name=op.f("fk_policy_notices_company_id_companies"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_policy_notices")),
+        sa.UniqueConstraint("company_id", "kind", name=op.f("uq_policy_notices_company_id")),
+    )
 
 
 def _add_reason_days() -> None:
