@@ -155,6 +155,19 @@ class Config(BaseModel):
     jwks_max_age: int = Field(
         3600, ge=1, description="How long relying parties may cache /jwks. Rotation waits at least this long."
     )
+    audit_webhook: str = Field(
+        "",
+        description="An https address to which the worker posts every audit event, as JSON lines. With IDP_AUDIT_WEBHOOK_SECRET.",
+    )
+    audit_webhook_secret: str = Field(
+        "",
+        repr=False,
+        description="What signs the posts to IDP_AUDIT_WEBHOOK (HMAC-SHA256), at least 32 characters.",
+    )
+    audit_syslog: str = Field(
+        "",
+        description="Syslog server (RFC 5424 over TCP) to which the worker sends every audit event, as `host:port`.",
+    )
     metrics_token: str = Field("", repr=False, description="Bearer token for /metrics. Empty: /metrics is off.")
     log_level: str = Field(
         "INFO",
@@ -257,9 +270,16 @@ class Config(BaseModel):
             raise ValueError("must be a short word such as 2026-11")
         return value
 
-    @field_validator("smtp")
+    @field_validator("audit_webhook_secret")
     @classmethod
-    def _smtp_is_host_and_port(cls, value: str) -> str:
+    def _webhook_secret_is_long(cls, value: str) -> str:
+        if value and len(value) < 32:
+            raise ValueError("must be at least 32 characters, such as `openssl rand -hex 32` makes")
+        return value
+
+    @field_validator("smtp", "audit_syslog")
+    @classmethod
+    def _server_is_host_and_port(cls, value: str) -> str:
         if value and not re.fullmatch(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}", value):
             raise ValueError("must be host:port, such as smtp.example.com:587")
         return value
@@ -298,6 +318,13 @@ class Config(BaseModel):
             raise ValueError("IDP_TLS_CERTIFICATE and IDP_TLS_KEY go together")
         if len({bool(self.terms_url), bool(self.privacy_url), bool(self.terms_version)}) > 1:
             raise ValueError("IDP_TERMS_URL, IDP_PRIVACY_URL and IDP_TERMS_VERSION go together")
+        if bool(self.audit_webhook) != bool(self.audit_webhook_secret):
+            raise ValueError("IDP_AUDIT_WEBHOOK and IDP_AUDIT_WEBHOOK_SECRET go together")
+        if self.audit_webhook:
+            try:
+                check_uri(self.audit_webhook, loopback=self.on_loopback)
+            except BadUri as error:
+                raise ValueError(f"IDP_AUDIT_WEBHOOK must be an https address; it {error}") from None
         if self.redis_ca is not None and not self.redis_url.startswith("rediss://"):
             raise ValueError("IDP_REDIS_CA goes with an IDP_REDIS_URL that starts with rediss://")
         return self

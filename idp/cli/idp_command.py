@@ -20,6 +20,7 @@ NOUNS = {
     "companies": "Companies: policies, domains, members, connections, trying and watching them.",
     "staff": "Who works at the provider, for the admin center: set, list.",
     "attempts": "Receipts of sign-in attempts: show, list.",
+    "audit": "Who did what: list, export, verify.",
     "mail": "The outbox: list, retry, test.",
     "database": "The SQL database: upgrade, status.",
     "config": "Settings: check, show.",

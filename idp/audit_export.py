@@ -1,0 +1,36 @@
+"""The audit as a file: CSV for spreadsheets, JSON lines for machines, made row by row. A working."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from typing import Literal, get_args
+
+from idp.audit_trail import line, said
+from idp.models import AuditEvent
+from idp.spreadsheet import harmless
+
+Form = Literal["csv", "json"]
+FORMS: tuple[Form, ...] = get_args(Form)
+CONTENT_TYPES: dict[Form, str] = {"csv": "text/csv; charset=utf-8", "json": "application/x-ndjson"}
+COLUMNS = ("sequence", "at", "event", "actor", "account_id", "company_id", "facts", "digest")
+
+
+def written(rows: Iterable[AuditEvent], form: Form) -> Iterator[str]:
+    """The file, piece by piece."""
+    return _csv(rows) if form == "csv" else (f"{line(row)}\n" for row in rows)
+
+
+def _csv(rows: Iterable[AuditEvent]) -> Iterator[str]:
+    yield _line(COLUMNS)
+    for row in rows:
+        values = said(row) | {"facts": json.dumps(row.facts, ensure_ascii=False, sort_keys=True)}
+        yield _line(harmless("" if values[name] is None else str(values[name])) for name in COLUMNS)
+
+
+def _line(values: Iterable[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(values)
+    return text.getvalue()
