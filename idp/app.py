@@ -24,7 +24,21 @@ from idp.accounts import (
     profile,
     recovery,
 )
-from idp.admin import access, admin_sign_in, company_page, company_try, home_page, policy_page
+from idp.admin import (
+    access,
+    admin_sign_in,
+    client_pages,
+    company_page,
+    company_try,
+    home_page,
+    key_pages,
+    mail_pages,
+    operator_companies,
+    operator_page,
+    policy_page,
+    reason_charts,
+    staff_pages,
+)
 from idp.attempts import Step
 from idp.cookies import ADMIN_CENTER, PROVIDER
 from idp.doors import company, company_logout, passkey, password, social
@@ -105,6 +119,13 @@ ADMIN_PAGES = (
     home_page,
     company_page,
     policy_page,
+    operator_page,
+    operator_companies,
+    client_pages,
+    key_pages,
+    mail_pages,
+    reason_charts,
+    staff_pages,
     *(language_switch, health),
 )
 

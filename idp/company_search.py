@@ -83,7 +83,7 @@ def _entries(
 ) -> Iterator[tuple[str, str, str]]:
     """(kind, term, company) of what the text is the beginning of, each company once, behind ``last``."""
     for kind in KINDS if text else KINDS[:1]:
-        if last is not None and KINDS.index(kind) < KINDS.index(last[0]):  # type: ignore[arg-type]  # it is one of them
+        if last is not None and KINDS.index(kind) < KINDS.index(last[0]):
             continue
         start = last[1:] if last is not None and last[0] == kind else (text, "")
         for term, company_id in db.execute(_range(kind, text, start).limit(limit)):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 from sqlalchemy import ColumnElement, CursorResult, and_, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from idp import audit
 from idp.logs import printable
 from idp.models import LogoutNotice, OutboxMail
 
@@ -147,6 +148,14 @@ class Outbox(Generic[Row]):
         other = aliased(self.table)
         busy = select(getattr(other, self.apart)).where(other.state == "waiting", other.leased_until > at)
         return [getattr(self.table, self.apart).not_in(busy)]
+
+
+def retry_mails(db: Session, numbers: Sequence[int] | None, *, actor: str, now: float) -> list[int]:
+    """``Outbox.retry`` for mail, each noted in the audit. ``actor`` as there."""
+    again = MAILS.retry(db, numbers, now)
+    for number in again:
+        audit.record(db, audit.Event.mail_retried, now=now, actor=actor, mail=number)
+    return again
 
 
 MAILS = Outbox(

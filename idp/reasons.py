@@ -1026,7 +1026,30 @@ _TABLE = (
         "person",
         "The page or act in the admin center needs a right that the person's role does not give.",
     ),
+    Reason("person_is_oneself", "person", "An administrator tried to suspend or remove their own account."),
+    Reason(
+        "person_of_provider", "person", "A company's administrator tried to change somebody who works at the provider."
+    ),
+    Reason("person_not_suspended", "person", "An account that is not suspended was to be reactivated."),
+    Reason(
+        "factor_removal_reason", "person", "The removal of somebody's second factors was asked for without a reason."
+    ),
+    Reason("factor_removal_none", "person", "The person has no second factor that could be taken away."),
+    Reason(
+        "factor_removal_over",
+        "person",
+        "Nothing waits for a second person: it was done, withdrawn, or asked more than a day ago.",
+    ),
+    Reason(
+        "factor_removal_alone",
+        "person",
+        "Whoever asked for the removal of second factors, or whose they are, tried to agree to it too.",
+    ),
     Reason("staff_role_unknown", "operator", "A role at the provider that there is not."),
+    Reason(
+        "staff_person_unknown", "operator", "A role at the provider for somebody without an account that can be used."
+    ),
+    Reason("staff_last_operator", "operator", "Nobody would be left who can sign in as an operator."),
 )
 
 REASONS = {reason.code: reason for reason in _TABLE}

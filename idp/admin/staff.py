@@ -130,10 +130,13 @@ def find_actor(db: Transaction, sub: str) -> Actor | None:
     )
 
 
-def set_staff(db: Transaction, account_id: str, role: str | None, *, actor: str, now: float) -> None:
+def set_staff(
+    db: Transaction, account_id: str, role: str | None, *, actor: str, now: float, keep_one: bool = False
+) -> None:
     """Give somebody a role at the provider, or (None) take it away.
 
-    :raises CompanyRefused: ``staff_role_unknown``, ``company_member_unknown`` (no such account).
+    :param keep_one: refuse what would leave nobody who can sign in as an operator. At the server there is always somebody who can.
+    :raises CompanyRefused: ``staff_role_unknown``, ``company_member_unknown`` (no such account), ``staff_last_operator``.
     """
     if role is not None and role not in STAFF_ROLES:
         raise CompanyRefused("staff_role_unknown", detail=f"there are: {' '.join(STAFF_ROLES)}")
@@ -141,6 +144,8 @@ def set_staff(db: Transaction, account_id: str, role: str | None, *, actor: str,
         raise CompanyRefused("company_member_unknown")
     held = db.get(Staff, account_id)
     was = held.role if held is not None else ""
+    if keep_one and was == "operator" and role != "operator" and not _other_operators(db, account_id):
+        raise CompanyRefused("staff_last_operator")
     if role is None and held is not None:
         db.delete(held)
     elif role is not None and held is None:
@@ -152,12 +157,37 @@ def set_staff(db: Transaction, account_id: str, role: str | None, *, actor: str,
     )
 
 
-def staff(db: Transaction) -> list[tuple[str, str]]:
-    """Everybody with a role at the provider: address and role, by address."""
+@dataclass(frozen=True, slots=True)
+class Colleague:
+    """Somebody with a role at the provider: their account, its primary address and its state."""
+
+    account_id: str
+    address: str
+    role: str
+    state: str
+
+
+def staff(db: Transaction) -> list[Colleague]:
+    """Everybody with a role at the provider, by address."""
     rows = db.execute(
-        select(Email.address, Staff.role)
-        .join(Staff, Staff.account_id == Email.account_id)
-        .where(Email.primary)
+        select(Account.id, Email.address, Staff.role, Account.state)
+        .join(Staff, Staff.account_id == Account.id)
+        .join(Email, (Email.account_id == Account.id) & Email.primary)
         .order_by(Email.canonical)
     )
-    return [(address, role) for address, role in rows]
+    return [Colleague(*row) for row in rows]
+
+
+def _other_operators(db: Transaction, account_id: str) -> list[str]:
+    """Who else can sign in as an operator. All operators are held, so that two who leave wait for each other."""
+    held = db.scalars(
+        select(Staff.account_id).where(Staff.role == "operator").order_by(Staff.account_id).with_for_update()
+    )
+    return list(
+        db.scalars(select(Account.id).where(Account.id.in_(set(held) - {account_id}), Account.state == "active"))
+    )
+
+
+def is_staff(db: Transaction, account_id: str) -> bool:
+    """Whether somebody has a role at the provider."""
+    return db.get(Staff, account_id) is not None

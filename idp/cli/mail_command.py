@@ -61,15 +61,13 @@ def retry(numbers: tuple[int, ...], everything: bool) -> None:
     from idp import audit
     from idp.cli.made_database import made_database
     from idp.config import read_config
-    from idp.outbox import MAILS
+    from idp.outbox import retry_mails
 
     if bool(numbers) == everything:
         raise click.UsageError("Give the IDs of mails (idp mail list), or --all.")
     now = time.time()
     with made_database(read_config()) as database, database.transaction() as db:
-        again = MAILS.retry(db, None if everything else numbers, now)
-        for number in again:
-            audit.record(db, audit.Event.mail_retried, now=now, actor=audit.operator(), mail=number)
+        again = retry_mails(db, None if everything else numbers, actor=audit.operator(), now=now)
     click.echo(f"{len(again)} of {len(numbers) or len(again)} will be sent again.")
     left = sorted(set(numbers) - set(again))
     if left:

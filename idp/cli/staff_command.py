@@ -44,7 +44,7 @@ def list_staff(as_json: bool) -> None:
     from idp.admin.staff import staff
 
     with opened() as (_config, database), database.reading() as db:
-        found = staff(db)
+        found = [(one.address, one.role) for one in staff(db)]
     if as_json:
         click.echo(json.dumps([{"email": email, "role": role} for email, role in found], ensure_ascii=False, indent=2))
         return
