@@ -28,7 +28,8 @@ def live() -> Response:
 @bp.get("/health/ready")
 def ready() -> Response:
     """200 if people can sign in here, else 503. ``kept``: a file is wrong, and what it said before still holds."""
-    found = readiness(parts())
+    here = parts()
+    found = readiness(here.store, here.database, here.clients, here.keys)
     if set(found.values()) <= {"ok", "kept"}:
         return _say(200, {"status": "ready", "parts": found})
     response = _say(503, {"status": "not ready", "parts": found})
@@ -51,7 +52,7 @@ def metrics() -> Response:
 
 def _gauges(here: Parts) -> list[tuple[str, str, Mapping[str, float]]]:
     """What is only true at this moment. What cannot be asked now is left out, and ``idp_ready`` says why."""
-    found = readiness(here)
+    found = readiness(here.store, here.database, here.clients, here.keys)
     gauges: list[tuple[str, str, Mapping[str, float]]] = [
         (
             "idp_ready",

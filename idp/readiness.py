@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING
 from idp.errors import Unavailable
 
 if TYPE_CHECKING:
-    from idp.parts import Parts
+    from idp.clients import Clients
+    from idp.database import Database
+    from idp.key_ring import KeyRing
+    from idp.redis_store import RedisStore
 
 
-def readiness(here: Parts) -> dict[str, str]:
+def readiness(store: RedisStore, database: Database, clients: Clients, keys: KeyRing) -> dict[str, str]:
     """The state of each part that a sign-in needs: ok, kept, down, or (migrations) behind."""
     # Asking them is what makes them look at their files.
-    clients, wanted, signable = here.clients.all(), here.clients.algorithms(), here.keys.algorithms()
+    there, wanted, signable = clients.all(), clients.algorithms(), keys.algorithms()
     return {
-        "redis": _state(here.store.ping),
-        "sql": _state(here.database.ping),
-        "migrations": _migrations(here),
-        "keys": "down" if not wanted <= signable else "kept" if here.keys.problem else "ok",
-        "clients": "down" if not clients else "kept" if here.clients.problem else "ok",
+        "redis": _state(store.ping),
+        "sql": _state(database.ping),
+        "migrations": _migrations(database),
+        "keys": "down" if not wanted <= signable else "kept" if keys.problem else "ok",
+        "clients": "down" if not there else "kept" if clients.problem else "ok",
     }
 
 
@@ -32,8 +35,8 @@ def _state(check: Callable[[], object]) -> str:
     return "ok"
 
 
-def _migrations(here: Parts) -> str:
+def _migrations(database: Database) -> str:
     try:
-        return "ok" if here.database.is_current() else "behind"
+        return "ok" if database.is_current() else "behind"
     except Unavailable:
         return "down"

@@ -89,7 +89,10 @@ def _keys(x: Text) -> dict[str, Any]:
         Key("rs256-20260501-aaaa0123", "retired", False, (*dates, ("public_until", "2026-12-02 10:00 UTC"))),
         Key("rs256-20260401-bbbb0123", "gone", True, (*dates, ("gone", "2026-05-02 10:00 UTC"))),
     )
-    rings = [Ring("RS256", keys, "rotate", "", True), Ring("ES256", keys[:2], "wait", "2026-11-24 10:00 UTC", False)]
+    rings = [
+        Ring("RS256", keys, "rotate", "", x("idp keys rotate --alg RS256"), x("idp keys prune")),
+        Ring("ES256", keys[:2], "wait", "2026-11-24 10:00 UTC", x("idp keys rotate --alg ES256"), ""),
+    ]
     return _frame(x, "keys") | {"rings": rings, "problem": x("ring.json: damaged")}
 
 
@@ -104,7 +107,15 @@ def _mail(x: Text, **more: Any) -> dict[str, Any]:
 
 
 def _reasons(x: Text, counted: bool = True) -> dict[str, Any]:
-    names = ("password_wrong", "throttled", "saml_signature_wrong", "password_missing", "", "consent_denied", "internal")
+    names = (
+        "password_wrong",
+        "throttled",
+        "saml_signature_wrong",
+        "password_missing",
+        "",
+        "consent_denied",
+        "internal",
+    )
     counts = {(day, name): (day * 7 + at * 3) % 11 * (9 - at) for day in range(DAYS) for at, name in enumerate(names)}
     values = {
         "chart": draw(counts if counted else {}, 0),

@@ -32,13 +32,18 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """The keys of one algorithm. ``step``: wait (until ``at``) or rotate; ``prune``: a retired key is needed by nobody."""
+    """The keys of one algorithm.
+
+    :ivar step: what comes next: wait (until ``at``) or rotate.
+    :ivar rotate: the command that rotates them; ``prune``: the one that removes a retired key which nobody needs, "": there is none.
+    """
 
     alg: str
     keys: tuple[Key, ...]
     step: str
     at: str
-    prune: bool
+    rotate: str
+    prune: str
 
 
 @bp.get("/operator/keys")
@@ -74,7 +79,8 @@ def _ring(alg: str, records: list[KeyRecord], jwks_max_age: int, now: float) -> 
         tuple(_key(record) for record in records if record not in gone[MOST_GONE:]),
         "wait" if ready is not None and ready > now else "rotate",
         moment(ready) if ready is not None else "",
-        any(over),
+        f"idp keys rotate --alg {alg}",
+        "idp keys prune" if any(over) else "",
     )
 
 

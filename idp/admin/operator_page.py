@@ -40,7 +40,7 @@ def show_operator() -> Response:
     """The state of each part, how much there is, and what needs attention."""
     here = parts()
     now = here.clock()
-    ready = readiness(here)
+    ready = readiness(here.store, here.database, here.clients, here.keys)
     with here.database.reading() as db:
         counts = {
             "companies": written(count(db, Company)),

@@ -36,9 +36,6 @@ class Piece:
     y: float
     height: float
     series: int
-    day: str
-    reason: str
-    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +104,14 @@ def draw(counts: Mapping[tuple[int, str], int], first: int) -> Chart:
     top = _round_up(max((sum(row.counts[number] for row in rows) for number in range(DAYS)), default=0))
     names = [datetime.fromtimestamp(day * DAY, UTC).strftime("%m-%d") for day in days]
     pieces = []
-    for number, day in enumerate(names):
+    for number in range(DAYS):
         floor = float(TOP + HEIGHT)
         for row in rows:
             tall = row.counts[number] * HEIGHT / top
             floor -= tall
             if tall:
                 at = LEFT + number * STEP + (STEP - BAR) // 2
-                pieces.append(
-                    Piece(at, round(floor, 1), round(tall, 1), row.series, day, row.reason, row.counts[number])
-                )
+                pieces.append(Piece(at, round(floor, 1), round(tall, 1), row.series))
     labels = tuple((LEFT + number * STEP + STEP // 2, day) for number, day in enumerate(names))
     lines = tuple((TOP + HEIGHT * (1 - part / 2), top * part // 2) for part in (0, 1, 2))
     return Chart(tuple(rows), tuple(pieces), labels, lines)

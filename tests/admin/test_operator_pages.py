@@ -277,7 +277,7 @@ def test_mail_that_failed_is_shown_masked_and_sent_again(parts: Parts, olga: Adm
     both = olga.open("POST", "/operator/mail/retry", data={"csrf": olga.token(page), "mail": "all"})
     assert "on their way again: 1" in olga.follow(both).get_data(as_text=True)
     with parts.database.reading() as db:
-        states = dict(db.execute(select(OutboxMail.state, func.count()).group_by(OutboxMail.state)).tuples().all())
+        states = dict(db.execute(select(OutboxMail.state, func.count()).group_by(OutboxMail.state)).all())
     assert states == {"waiting": 2, "sent": 1}
     assert [event.facts["mail"] for event in events(parts, "mail.retried")] == [first, second]
 
@@ -353,7 +353,7 @@ def test_bars_stand_on_each_other_and_the_rest_is_one_row() -> None:
     assert [row.reason for row in chart.rows] == ["r8", "r7", "r6", "r5", "r4", "r3", "others"]
     assert sum(row.whole for row in chart.rows) == sum(counts.values())
     assert chart.rows[-1].counts == (1 + 2 + 3,) * DAYS
-    first = [piece for piece in chart.pieces if piece.day == chart.labels[0][1]]
+    first = [piece for piece in chart.pieces if piece.x == chart.pieces[0].x]
     assert sum(piece.height for piece in first) == pytest.approx(HEIGHT * 45 / chart.lines[-1][1], abs=1)
     assert draw({}, int(DAY)).rows == ()
 
