@@ -79,6 +79,14 @@ class Event(StrEnum):
         "person.factor_removed",
         "A passkey, an authenticator app or recovery codes were taken away, by the person or from the mail that told of them.",
     )
+    person_factor_removal_asked = (
+        "person.factor_removal_asked",
+        "Somebody asked that a person's lost second factors are taken away; another one has to agree.",
+    )
+    person_factors_removed = (
+        "person.factors_removed",
+        "A second person agreed, and all second factors of a person were taken away: sessions and grants end.",
+    )
     person_disowned_factor = (
         "person.disowned_factor",
         "A person answered “this was not me” to a mail about a factor: all sessions and grants end.",
@@ -107,6 +115,7 @@ class Event(StrEnum):
     company_member_added = "company.member_added", "A person belongs to a company from now on."
     company_role_changed = "company.role_changed", "A member of a company got another role."
     company_member_removed = "company.member_removed", "A person belongs to a company no more: sessions and grants end."
+    company_people_exported = "company.people_exported", "The list of a company's people was taken along as a file."
     company_break_glass_named = (
         "company.break_glass_named",
         "A person may use their password although their company requires its own sign-in.",

@@ -238,6 +238,17 @@ class Company(Table):
     domains: Mapped[list[CompanyDomain]] = relationship(back_populates="company", cascade="all, delete-orphan")
 
 
+class FactorRemoval(Table):
+    """That somebody asked to take away all second factors of a person; another one has to agree until ``expires_at``."""
+
+    __tablename__ = "factor_removals"
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    asked_by: Mapped[str] = mapped_column(String(160))  # as the audit names them
+    reason: Mapped[str] = mapped_column(String(300))
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+
+
 class PolicyNotice(Table):
     """That people are to be told of a new policy of their company whom it concerns; those up to ``after`` (an account's id) have been."""
 

@@ -21,6 +21,7 @@ from idp.login.asked_mails import AskedMail
 from idp.reasons import REASONS
 from idp.rendering import render_page
 from tests.sample_admin_pages import ADMIN_PAGES
+from tests.sample_people_pages import PEOPLE_PAGES
 from tests.sample_operator_pages import OPERATOR_PAGES
 
 NOW = 1_795_000_000
@@ -832,6 +833,7 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     "busy": ("busy.html", lambda x: {"reason": "redis_down", "parameter": "", "receipt": x(RECEIPT)}),
     "busy-general": ("busy.html", lambda x: {"reason": None, "parameter": "", "receipt": None}),
     **ADMIN_PAGES,
+    **PEOPLE_PAGES,
     **OPERATOR_PAGES,
 }
 

@@ -155,10 +155,11 @@ def change_claims(db: Transaction, account: Account, changes: Mapping[str, Any],
     )
 
 
-def suspend(db: Transaction, account: Account, *, actor: str, now: float) -> None:
-    """Let nobody sign in to the account any more, and end all that is open."""
+def suspend(db: Transaction, account: Account, *, actor: str, now: float, reason: str = "") -> None:
+    """Let nobody sign in to the account any more, and end all that is open. ``reason``: for whoever reads the audit."""
     account.state, account.closed_at = "suspended", None
-    end_everything(db, account.id, event=audit.Event.person_suspended, actor=actor, now=now)
+    event, facts = audit.Event.person_suspended, {"reason": reason} if reason else {}
+    end_everything(db, account.id, event=event, actor=actor, now=now, **facts)
 
 
 def reactivate(db: Transaction, account: Account, *, actor: str, now: float) -> None:
@@ -197,9 +198,16 @@ def accept_terms(db: Transaction, account: Account, version: str, *, now: float)
 
 
 def end_everything(
-    db: Transaction, account_id: str, *, event: audit.Event, actor: str, now: float, keep: str | None = None
+    db: Transaction,
+    account_id: str,
+    *,
+    event: audit.Event,
+    actor: str,
+    now: float,
+    keep: str | None = None,
+    **facts: str,
 ) -> None:
-    """End all sessions and all grants of a person, offline ones too; products are told.
+    """End all sessions and all grants of a person, offline ones too; products are told. ``facts``: for the audit.
 
     ``keep``: the id of the one session that goes on, in which the person has just proved who they are; its grants end too.
     Links that would set a forgotten password, a recovery address or another address end as well: who was thrown out may have asked for them.
@@ -208,7 +216,7 @@ def end_everything(
     db.execute(delete(EmailChange).where(EmailChange.account_id == account_id))
     kind = "account" if keep is None else "others"
     db.add(Revocation(kind=kind, account_id=account_id, client_id=keep, created_at=int(now)))
-    audit.record(db, event, now=now, actor=actor, account_id=account_id)
+    audit.record(db, event, now=now, actor=actor, account_id=account_id, **facts)
 
 
 def wipe_unproven(db: Transaction, account_id: str, canonical: str, *, now: float) -> bool:

@@ -27,10 +27,25 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("account_id", name=op.f("pk_staff")),
     )
+    _add_factor_removals()
     _add_policy_notices()
     _add_reason_days()
     _add_company_terms()
     _chain_audit_events()
+
+
+def _add_factor_removals() -> None:
+    op.create_table(
+        "factor_removals",
+        sa.Column("account_id", sa.String(length=32), nullable=False),
+        sa.Column("asked_by", sa.String(length=160), nullable=False),
+        sa.Column("reason", sa.String(length=300), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name=op.f("fk_factor_removals_account_id_accounts"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_factor_removals")),
+    )
 
 
 def _add_policy_notices() -> None:
