@@ -53,6 +53,13 @@ MAY = {
 KNOWS = {"read_only", "administrator", "operator_read_only", "operator"}
 # These end what a case needs, or (numbers) are there for machines alone; test_admin_sign_in.py and test_health.py have them.
 ELSEWHERE = {"/metrics", "/sign-out", "/sign-in", "/callback", "/backchannel-logout"}
+# Forms for which the right to see is enough, because they change nothing: what is looked for stands in no address.
+LOOKING = {
+    "/operator/companies",
+    "/operator/reasons",
+    "/companies/<company_id>/people",
+    "/companies/<company_id>/people/export",
+}
 # A part of an address by its name, as something that there is or that there may be. Who asks for more names it here.
 VALUES = {
     "client_id": "admin-center",
@@ -204,3 +211,12 @@ def test_the_table_of_this_test_is_the_one_that_holds() -> None:
         )
         assert {str(right) for right in rights} == set(MAY.get(who, "").split())
     assert {str(right) for right in Right} == {right for rights in MAY.values() for right in rights.split()}
+
+
+def test_no_form_that_changes_something_is_for_those_who_only_see(center: Flask) -> None:
+    seen = {
+        rule.rule
+        for rule, method, need in rules(center)
+        if method == "POST" and str(need.right or "").startswith("see_")
+    }
+    assert seen - LOOKING == set(), "say in LOOKING that it changes nothing, or ask for another right"
