@@ -118,10 +118,10 @@ def draw(counts: Mapping[tuple[int, str], int], first: int) -> Chart:
 
 
 def _round_up(number: int) -> int:
-    """The next even number that people like to read: 2, 4, 10, 20, 40, 100 …"""
+    """The next even number that people like to read: 2, 4, 6, 10, 20, 40 …"""
     size = 1
     while True:
-        for nice in (2, 4, 10):
+        for nice in (2, 4, 6, 10):
             if nice * size >= number:
                 return nice * size
         size *= 10
