@@ -30,6 +30,7 @@ from idp.admin import (
     client_pages,
     company_page,
     company_try,
+    connection_page,
     home_page,
     key_pages,
     mail_pages,
@@ -39,6 +40,8 @@ from idp.admin import (
     person_page,
     policy_page,
     reason_charts,
+    set_up_page,
+    sign_in_guide,
     staff_pages,
 )
 from idp.attempts import Step
@@ -123,6 +126,9 @@ ADMIN_PAGES = (
     policy_page,
     people_pages,
     person_page,
+    sign_in_guide,
+    connection_page,
+    set_up_page,
     operator_page,
     operator_companies,
     client_pages,
@@ -134,6 +140,8 @@ ADMIN_PAGES = (
 )
 
 MAX_FORM = 64 * 1024  # bytes: the largest form of ours is far smaller
+
+MAX_UPLOAD = 512 * 1024  # bytes: of the admin center, where metadata, logos and lists of people are taken
 
 _REASONS = {404: "page_unknown", 405: "method_not_allowed", 413: "request_too_large", 429: "throttled"}
 
@@ -174,6 +182,7 @@ def create_admin_app(built: Parts, client: OwnClient) -> Application:
     """
     site = Site(urlsplit(client.origin).hostname or "", home="/", help=f"{built.config.issuer}/help")
     app = _create(built, ADMIN_PAGES, ADMIN_CENTER, site)
+    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = MAX_UPLOAD
     app.extensions["own_client"] = client
     for shared in ("static", "language_switch.switch_language", "health.live", "health.ready", "health.metrics"):
         access.open_to_all(app.view_functions[shared])

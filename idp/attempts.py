@@ -379,7 +379,9 @@ def _write(db: Session, steps: list[dict[str, Any]]) -> None:
 
 def _failed(db: Session, codes: list[str]) -> list[tuple[str, int, str]]:
     """Those of these attempts that have failed, as what they are counted under: product, day, reason. Their rows are held."""
-    chosen = select(Attempt.client_id, Attempt.started_at, Attempt.reason, Attempt.outcome).where(Attempt.code.in_(codes))
+    chosen = select(Attempt.client_id, Attempt.started_at, Attempt.reason, Attempt.outcome).where(
+        Attempt.code.in_(codes)
+    )
     rows = db.execute(chosen.order_by(Attempt.code).with_for_update()) if codes else ()
     return [
         (client_id or "", started_at // DAY, reason or "")

@@ -174,6 +174,12 @@ class Event(StrEnum):
         "connection.metadata_dismissed",
         "Somebody decided against metadata that was kept aside, or the identity provider says something else now.",
     )
+    set_up_link_made = (
+        "set_up_link.made",
+        "A link was made with which a company's IT sets up its sign-in without an account.",
+    )
+    set_up_link_opened = "set_up_link.opened", "Somebody began to work with a set-up link."
+    set_up_link_revoked = "set_up_link.revoked", "A set-up link works no more."
     staff_role_changed = (
         "staff.role_changed",
         "A person got another role at the provider (support, operator, operator_read_only), or has none any more.",
@@ -227,7 +233,7 @@ def record(
     if facts.get("company"):
         row.company_id = str(kept["company"])[:32]
     elif account_id is not None:  # looked up by the INSERT itself: no further round trip
-        row.company_id = select(Member.company_id).where(Member.account_id == account_id).scalar_subquery()  # type: ignore[assignment]  # SQLAlchemy takes an expression here
+        row.company_id = select(Member.company_id).where(Member.account_id == account_id).scalar_subquery()
     db.add(row)
 
 

@@ -93,7 +93,7 @@ def line(row: AuditEvent) -> str:
     return json.dumps(said(row), separators=(",", ":"))
 
 
-def _queries(wanted: Wanted) -> list[Select[tuple[AuditEvent]]]:
+def _queries(wanted: Wanted) -> list[Select[AuditEvent]]:
     query = select(AuditEvent)
     if wanted.company_id is not None:
         query = query.where(AuditEvent.company_id == wanted.company_id)

@@ -25,6 +25,7 @@ ACCOUNT = "account"  # the sealed address of who asked to be kept signed in
 LANGUAGE = "language"  # what was chosen with the language switch
 MAILED_LINK = "mailed_link"  # the secret of a mailed link that was just opened, so that it leaves the URL
 LAST_DOOR = "last_door"  # the social provider, or the passkey door, by which somebody signed in here last
+SET_UP = "set_up"  # the secret of a set-up link, while a company's IT works with it in the admin center
 POSTER = "poster"  # comes along when a social provider posts its answer from its own site; good for nothing else
 
 YEAR = 365 * 86400
@@ -37,6 +38,7 @@ _SHAPES = {
     LANGUAGE: re.compile(r"[a-z]{2,3}"),
     MAILED_LINK: re.compile(r"[A-Za-z0-9_-]{43}"),
     LAST_DOOR: re.compile(r"[a-z][a-z0-9-]{0,31}"),
+    SET_UP: re.compile(r"[A-Za-z0-9_-]{43}"),
     POSTER: re.compile(r"[A-Za-z0-9_-]{43}"),
 }
 _CROSS_SITE = {POSTER}

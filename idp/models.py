@@ -238,6 +238,21 @@ class Company(Table):
     domains: Mapped[list[CompanyDomain]] = relationship(back_populates="company", cascade="all, delete-orphan")
 
 
+class SetUpLink(Table):
+    """A link with which somebody of a company's IT, without an account, sets up its sign-in. Its secret stands here as a hash."""
+
+    __tablename__ = "set_up_links"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)  # in the audit: link:<id>
+    company_id: Mapped[str] = mapped_column(ForeignKey("companies.id", ondelete="CASCADE"), index=True)
+    secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    made_by: Mapped[str] = mapped_column(String(160))  # as the audit names them
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+    opened_at: Mapped[int | None] = mapped_column(BigInteger)
+    revoked_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
 class FactorRemoval(Table):
     """That somebody asked to take away all second factors of a person; another one has to agree until ``expires_at``."""
 

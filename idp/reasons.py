@@ -1026,6 +1026,11 @@ _TABLE = (
         "person",
         "The page or act in the admin center needs a right that the person's role does not give.",
     ),
+    Reason(
+        "connection_description_missing",
+        "company",
+        "An identity provider was to be connected without its metadata or the values that stand for it.",
+    ),
     Reason("person_is_oneself", "person", "An administrator tried to suspend or remove their own account."),
     Reason(
         "person_of_provider", "person", "A company's administrator tried to change somebody who works at the provider."

@@ -22,6 +22,7 @@ from idp.reasons import REASONS
 from idp.rendering import render_page
 from tests.sample_admin_pages import ADMIN_PAGES
 from tests.sample_people_pages import PEOPLE_PAGES
+from tests.sample_sign_in_pages import SIGN_IN_PAGES
 from tests.sample_operator_pages import OPERATOR_PAGES
 
 NOW = 1_795_000_000
@@ -834,6 +835,7 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     "busy-general": ("busy.html", lambda x: {"reason": None, "parameter": "", "receipt": None}),
     **ADMIN_PAGES,
     **PEOPLE_PAGES,
+    **SIGN_IN_PAGES,
     **OPERATOR_PAGES,
 }
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from flask import Flask, Response, abort, current_app, g, request
+from sqlalchemy.orm import Session as Transaction
 
 from idp import cookies
-from idp.admin import admin_sessions
+from idp.admin import admin_sessions, set_up_links
 from idp.admin.admin_sessions import AdminSession
 from idp.admin.own_client import OwnClient
-from idp.admin.staff import COMPANY_RIGHTS, Actor, Right, find_actor
+from idp.admin.staff import COMPANY_RIGHTS, Actor, Right, find_actor, set_up_actor
 from idp.companies import find_company
 from idp.errors import PageError
 from idp.parts import parts
@@ -30,19 +31,22 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a view asks of whoever opens it. ``right`` None: to be signed in, or with ``open`` nothing at all."""
+    """What a view asks of whoever opens it. ``right`` None: to be signed in, or with ``open`` nothing at all. ``guide``: a set-up link of
+    the company will do as well."""
 
     right: Right | None = None
     open: bool = False
     fresh: bool = False
+    guide: bool = False
 
 
-def needs(right: Right, *, fresh: bool = False) -> Callable[[View], View]:
+def needs(right: Right, *, fresh: bool = False, guide: bool = False) -> Callable[[View], View]:
     """Mark a view: the actor must have this right, in the company that the address names as ``company_id`` if it names one.
 
-    ``fresh``: and must have proved within a quarter of an hour who they are, because the act is risky.
+    ``fresh``: and must have proved within a quarter of an hour who they are, because the act is risky. ``guide``: it is part of setting up
+    a company's own sign-in, which somebody with a set-up link of that company may do too.
     """
-    return _mark(Need(right, fresh=fresh))
+    return _mark(Need(right, fresh=fresh, guide=guide))
 
 
 def signed_in(view: View) -> View:
@@ -123,13 +127,16 @@ def _ask() -> Response | None:
         return None
     here = parts()
     found = _find_session()
-    if found is None:
-        return _sign_in()
+    company_id = (request.view_args or {}).get("company_id")
     with here.database.reading() as db:
-        one = find_actor(db, found.sub)
-        company_id = (request.view_args or {}).get("company_id")
+        one = find_actor(db, found.sub) if found is not None else None
         there = company_id is None or find_company(db, company_id) is not None
-    if one is None:
+        if need.guide and not (one is not None and _knows(one, company_id)):
+            colleague = _colleague(db, company_id)
+            if colleague is not None:
+                g.actor = colleague
+                return None
+    if found is None or one is None:
         return _sign_in()
     g.admin_session, g.actor = found, one
     if need.right is None:
@@ -143,12 +150,20 @@ def _ask() -> Response | None:
     return None
 
 
+def _colleague(db: Transaction, company_id: str | None) -> Actor | None:
+    """Somebody of the company's IT who works with a set-up link; only views of the guide ask for them."""
+    secret = cookies.find(cookies.SET_UP)
+    link = set_up_links.find(db, secret, parts().clock()) if secret is not None else None
+    company = find_company(db, link.company_id) if link is not None and link.company_id == company_id else None
+    return set_up_actor(link.id, company.id, company.name) if link is not None and company is not None else None
+
+
 def _find_session() -> AdminSession | None:
     cookie = cookies.find(cookies.SESSION)
     return None if cookie is None else admin_sessions.find_session(parts().store, cookie, parts().clock())
 
 
-def _knows(one: Actor, company_id: str) -> bool:
+def _knows(one: Actor, company_id: str | None) -> bool:
     """Whether somebody may know that there is this company: it is theirs, or they see all of them."""
     return one.may(Right.see_operations) or (one.company_id == company_id and bool(COMPANY_RIGHTS.get(one.role)))
 

@@ -6,12 +6,11 @@ but that the connection has been tested, when every check has passed. Drafts are
 
 from __future__ import annotations
 
-import re
-
 from flask import Blueprint, Response, g, request
 
 from idp import cookies
 from idp.admin.dry_run import Report, dry_run, masked
+from idp.admin.said import phrase
 from idp.admin.trials import bind_trial, find_trial
 from idp.attempts import Step
 from idp.company_policy import policy_of_company
@@ -27,8 +26,6 @@ from idp.parts import parts
 from idp.rendering import render_page
 
 bp = Blueprint("company_try", __name__)
-
-_NO_LETTERS = re.compile(r"[^a-z0-9]+")
 
 
 @bp.get("/login/company/try")
@@ -98,14 +95,8 @@ def show_result() -> Response:
         report=masked(report),
         menu=menu_for(report.reason, connection.vendor, email_is_name_id="email" not in connection.attributes),
         receipt=answered.receipt,
-        phrase=_phrase,
+        phrase=phrase,
     )
-
-
-def _phrase(text: str) -> str:
-    """The key of a fixed phrase of the checks; "" for what has something in it that was sent or that is ours alone."""
-    key = f"saml.said.{_NO_LETTERS.sub('_', text.lower()).strip('_')}"
-    return key if parts().languages.has(key) else ""
 
 
 def _take(connection_id: str, answered: Answered) -> SentRequest:

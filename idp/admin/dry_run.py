@@ -7,9 +7,12 @@ on this file's way knows of a signing key (tests/admin/test_dry_run.py).
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
+from urllib.parse import parse_qs
 
 from sqlalchemy.orm import Session as Transaction
 
@@ -156,6 +159,16 @@ def dry_run(
         outcome=outcome,
         told=told,
     )
+
+
+def encoded_response(given: bytes) -> bytes:
+    """The form field SAMLResponse, from what holds it, a whole form as a browser's tools copy it, or the XML that it encodes."""
+    text = given.strip()
+    if text.startswith(b"<"):
+        return base64.b64encode(text)
+    if b"SAMLResponse=" in text[:4096]:
+        text = parse_qs(text.decode("ascii", "replace")).get("SAMLResponse", [""])[0].encode()
+    return re.sub(rb"\s", b"", text)
 
 
 def as_if_sent(connection: SamlConnection, now: float) -> Callable[[str], SentRequest]:

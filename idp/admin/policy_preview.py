@@ -42,7 +42,7 @@ class Effect:
 
 def effects_of(db: Transaction, before: Policy, wanted: Mapping[str, Any]) -> list[Effect]:
     """What changes for people when ``wanted`` (as ``company_policy.set_policy`` takes it) replaces what holds now."""
-    found = [_effect(db, before.company_id, kind) for kind in concerned_kinds(before, wanted)]
+    found = [effect(db, before.company_id, kind) for kind in concerned_kinds(before, wanted)]
     return [effect for effect in found if effect.count]
 
 
@@ -86,7 +86,8 @@ def people_of(company_id: str) -> CompoundSelect[str]:
     return select(Member.account_id).where(Member.company_id == company_id).union(by_domain)
 
 
-def _effect(db: Transaction, company_id: str, kind: Kind) -> Effect:
+def effect(db: Transaction, company_id: str, kind: Kind) -> Effect:
+    """Whom something of one kind concerns."""
     which = concerned(company_id, kind)
     some = select(Account.id).where(*which).limit(MOST_COUNTED + 1).subquery()
     count = db.scalar(select(func.count()).select_from(some)) or 0

@@ -54,6 +54,9 @@ COMPANY_RIGHTS: Mapping[str, frozenset[Right]] = {
     "administrator": _COMPANY,
     "read_only": _SEEN,
     "member": frozenset(),
+    "set_up": frozenset(
+        {Right.change_sign_in}
+    ),  # of whoever works with a set-up link: only the guide's pages let them in
 }
 STAFF_RIGHTS: Mapping[str, frozenset[Right]] = {
     "support": frozenset({Right.support}),
@@ -68,6 +71,7 @@ class Actor:
 
     :ivar company_id: the company that they belong to, ``company`` its name, ``role`` theirs in it; None, "" and "": to none.
     :ivar staff: their role at the provider; "": none.
+    :ivar link: the set-up link with which they work, without an account; "": they have one.
     """
 
     account_id: str
@@ -78,11 +82,12 @@ class Actor:
     company: str
     role: str
     staff: str
+    link: str = ""
 
     @property
     def who(self) -> str:
         """How the audit names them."""
-        return f"person:{self.account_id}"
+        return f"link:{self.link}" if self.link else f"person:{self.account_id}"
 
     def may(self, right: str, company_id: str | None = None) -> bool:
         """Whether they may do this, in ``company_id`` where it is about a company."""
@@ -95,6 +100,11 @@ class Actor:
     def has_role(self) -> bool:
         """Whether there is anything here for them."""
         return bool(self.staff) or bool(COMPANY_RIGHTS.get(self.role))
+
+
+def set_up_actor(link: str, company_id: str, company: str) -> Actor:
+    """Somebody of a company's IT with a set-up link, who has no account here."""
+    return Actor("", "", "", None, company_id, company, role="set_up", staff="", link=link)
 
 
 def find_actor(db: Transaction, sub: str) -> Actor | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import time
 from dataclasses import asdict
@@ -49,6 +48,8 @@ def try_connection(connection: str, response: Path | None, as_of: str | None, as
     attributes, what would become of the account, and the claims that each product would be told. No signing key is touched.
     Whether we have sent the request that it answers is not looked at. Exit code 1 when a sign-in would fail.
     """
+    from idp.admin.dry_run import encoded_response
+
     with opened() as (config, database):
         with database.reading() as db:
             found = find_connection(db, config, connection)
@@ -58,7 +59,7 @@ def try_connection(connection: str, response: Path | None, as_of: str | None, as
             _print_address(config, found, as_json)
             return
         now = time.time() if as_of is None else _time(as_of)
-        report = _dry_run(config, database, found, _encoded(read_file(response)), now)
+        report = _dry_run(config, database, found, encoded_response(read_file(response)), now)
     if as_json:
         click.echo(json.dumps(asdict(report) | {"ok": report.ok, "reason": report.reason}, indent=2))
     else:
@@ -127,19 +128,6 @@ def _dry_run(config: Config, database: Database, found: SamlConnection, encoded:
         now=now,
         random=secrets.token_bytes,
     )
-
-
-def _encoded(given: bytes) -> bytes:
-    """The form field, from a file that holds it, a whole form as a browser's tools copy it, or the XML that it encodes."""
-    import base64
-    from urllib.parse import parse_qs
-
-    text = given.strip()
-    if text.startswith(b"<"):
-        return base64.b64encode(text)
-    if b"SAMLResponse=" in text[:4096]:
-        text = parse_qs(text.decode("ascii", "replace")).get("SAMLResponse", [""])[0].encode()
-    return re.sub(rb"\s", b"", text)
 
 
 def _time(text: str) -> float:

@@ -51,6 +51,8 @@ def jobs(parts: Parts) -> list[Job]:
     from idp.accounts.lifecycle import apply_revocations
     from idp.admin.policy_notices import tell_next
     from idp.attempts import drain
+    from idp.audit_chain import seal
+    from idp.audit_delivery import deliver, receivers
     from idp.dns_lookup import txt_lookup
     from idp.domain_proof import check_due
     from idp.doors.saml_refresh import Reader, warn_of_certificates

@@ -27,11 +27,32 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("account_id", name=op.f("pk_staff")),
     )
+    _add_set_up_links()
     _add_factor_removals()
     _add_policy_notices()
     _add_reason_days()
     _add_company_terms()
     _chain_audit_events()
+
+
+def _add_set_up_links() -> None:
+    op.create_table(
+        "set_up_links",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("company_id", sa.String(length=32), nullable=False),
+        sa.Column("secret_hash", sa.String(length=64), nullable=False),
+        sa.Column("made_by", sa.String(length=160), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("opened_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["company_id"], ["companies.id"], name=op.f("fk_set_up_links_company_id_companies"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_set_up_links")),
+        sa.UniqueConstraint("secret_hash", name=op.f("uq_set_up_links_secret_hash")),
+    )
+    op.create_index(op.f("ix_set_up_links_company_id"), "set_up_links", ["company_id"])
 
 
 def _add_factor_removals() -> None:
