@@ -27,11 +27,13 @@ from idp.accounts import (
 from idp.admin import (
     access,
     admin_sign_in,
+    audit_pages,
     client_pages,
     company_page,
     company_try,
     connection_page,
     home_page,
+    invite_pages,
     key_pages,
     mail_pages,
     operator_companies,
@@ -41,8 +43,10 @@ from idp.admin import (
     policy_page,
     reason_charts,
     set_up_page,
+    settings_page,
     sign_in_guide,
     staff_pages,
+    support_pages,
 )
 from idp.attempts import Step
 from idp.cookies import ADMIN_CENTER, PROVIDER
@@ -129,6 +133,10 @@ ADMIN_PAGES = (
     sign_in_guide,
     connection_page,
     set_up_page,
+    audit_pages,
+    settings_page,
+    invite_pages,
+    support_pages,
     operator_page,
     operator_companies,
     client_pages,

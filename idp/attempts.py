@@ -103,6 +103,7 @@ class Step(StrEnum):
     logout_asked = auto()
     signed_out = auto()
     page_failed = auto()
+    support_looked = auto()  # the caller has read out the code
 
 
 _ENDS = {  # what an attempt has become by a step without a reason

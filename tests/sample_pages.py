@@ -21,9 +21,10 @@ from idp.login.asked_mails import AskedMail
 from idp.reasons import REASONS
 from idp.rendering import render_page
 from tests.sample_admin_pages import ADMIN_PAGES
+from tests.sample_company_pages import COMPANY_PAGES
+from tests.sample_operator_pages import OPERATOR_PAGES
 from tests.sample_people_pages import PEOPLE_PAGES
 from tests.sample_sign_in_pages import SIGN_IN_PAGES
-from tests.sample_operator_pages import OPERATOR_PAGES
 
 NOW = 1_795_000_000
 RECEIPT = "K7QX-2M4P"
@@ -836,6 +837,7 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     **ADMIN_PAGES,
     **PEOPLE_PAGES,
     **SIGN_IN_PAGES,
+    **COMPANY_PAGES,
     **OPERATOR_PAGES,
 }
 

@@ -52,6 +52,7 @@ VALUES: dict[str, str | int] = {
     "later": int(NOW) + 40 * 86400,
     "about": "second_factor",
     "soon": "yes",
+    "receipt": "K7QX-2M4P",
     "fingerprint": "0f" * 32,
     "members": "sso_url entity_id",
     "provider": "Google",

@@ -42,6 +42,7 @@ class Act:
     :ivar door: ``password``, ``passkey``, ``company``, the key of a social provider, or "".
     :ivar client_id: of the product that it was for; "" for one's own pages.
     :ivar reason: why it failed, a code of the reasons table; "".
+    :ivar looked: whether support has looked at it.
     """
 
     code: str
@@ -50,6 +51,7 @@ class Act:
     door: str
     client_id: str
     reason: str
+    looked: bool = False
 
 
 def recent_activity(db: Transaction, account_id: str) -> list[Act]:
@@ -57,7 +59,7 @@ def recent_activity(db: Transaction, account_id: str) -> list[Act]:
     latest = select(Attempt).where(Attempt.account_id == account_id).order_by(Attempt.started_at.desc(), Attempt.code)
     attempts = list(db.scalars(latest.limit(MOST)))
     steps = select(AttemptStep.code, AttemptStep.name).where(
-        AttemptStep.code.in_([attempt.code for attempt in attempts]), AttemptStep.name.in_(TOLD)
+        AttemptStep.code.in_([attempt.code for attempt in attempts]), AttemptStep.name.in_((*TOLD, Step.support_looked))
     )
     names: dict[str, set[str]] = {}
     for code, name in db.execute(steps):
@@ -75,4 +77,5 @@ def _act(attempt: Attempt, steps: set[str]) -> Act:
         door=attempt.door or "",
         client_id=attempt.client_id or "",
         reason=attempt.reason or "" if failed else "",
+        looked=Step.support_looked in steps,
     )

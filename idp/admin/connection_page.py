@@ -207,7 +207,7 @@ def share(company_id: str, connection_id: str) -> Response:
     """The address of one attempt for whoever is to see that and nothing else, good for a week."""
     here = parts()
     _found(company_id, connection_id)
-    code = request.form.get("code", "")
+    code = request.form.get("receipt", "")
     with here.database.reading() as db:
         if code not in {row.code for row in company_attempts(db, connection_id)}:
             abort(404)

@@ -1,0 +1,152 @@
+"""``/companies/<company_id>/audit`` and ``/operator/audit``: who did what to whom, filtered, page by page, and taken along."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, Response, request
+from sqlalchemy import select
+from sqlalchemy.orm import Session as Transaction
+
+from idp import audit
+from idp.accounts.identity import canonical_email
+from idp.admin.access import actor, admin_page, needs
+from idp.admin.comma_separated import csv_row
+from idp.admin.staff import Right
+from idp.audit_trail import PAGE, Wanted, line, newest, said, walk
+from idp.companies import find_company
+from idp.database import Database
+from idp.models import AuditEvent, Email
+from idp.parts import parts
+
+bp = Blueprint("audit_pages", __name__)
+
+NOBODY = "-"  # an account that there is not
+COLUMNS = ("sequence", "at", "event", "actor", "account_id", "company_id", "facts")
+
+
+@bp.route("/companies/<company_id>/audit", methods=["GET", "POST"])
+@needs(Right.see_audit)
+def company_audit(company_id: str) -> Response:
+    """What happened in a company and to its people."""
+    return _page(company_id)
+
+
+@bp.route("/operator/audit", methods=["GET", "POST"])
+@needs(Right.see_operations)
+def whole_audit() -> Response:
+    """What happened at all."""
+    return _page(None)
+
+
+@bp.post("/companies/<company_id>/audit/export")
+@needs(Right.see_audit)
+def export_company_audit(company_id: str) -> Response:
+    """The same as a file."""
+    return _file(company_id)
+
+
+@bp.post("/operator/audit/export")
+@needs(Right.see_operations)
+def export_whole_audit() -> Response:
+    """The same as a file."""
+    return _file(None)
+
+
+def _page(company_id: str | None) -> Response:
+    here, form = parts(), request.form
+    place = re.fullmatch(r"([0-9]{1,12}) ([0-9]{1,18})", form.get("before", ""))
+    before = (int(place[1]), int(place[2])) if place is not None else None
+    with here.database.reading() as db:
+        company = find_company(db, company_id) if company_id is not None else None
+        wanted = _wanted(company_id)
+        rows = newest(db, wanted, before=before, limit=PAGE + 1)
+        people = _people(db, rows)
+        shown = [_said(row, people) for row in rows[:PAGE]]
+    last = rows[PAGE - 1] if len(rows) > PAGE else None
+    return admin_page(
+        "admin/audit.html",
+        place="audit" if company is not None else "operator",
+        company=(company.id, company.name) if company is not None else None,
+        at=f"/companies/{company_id}/audit" if company_id is not None else "/operator/audit",
+        events=shown,
+        kinds=[event.value for event in audit.Event],
+        typed={name: form.get(name, "")[:320] for name in ("event", "person", "since", "until")},
+        before=f"{last.at} {last.id}" if last is not None else "",
+        later=before is not None,
+    )
+
+
+def _file(company_id: str | None) -> Response:
+    here = parts()
+    wanted, as_json = _wanted(company_id), request.form.get("format") == "json"
+    with here.database.transaction() as db:
+        facts = {"company": company_id} if company_id is not None else {}
+        audit.record(db, audit.Event.audit_exported, now=here.clock(), actor=actor().who, **facts)
+    written = _json(here.database, wanted) if as_json else _csv(here.database, wanted)
+    response = Response(written, content_type="application/jsonl" if as_json else "text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="audit.{"jsonl" if as_json else "csv"}"'
+    return response
+
+
+def _json(database: Database, wanted: Wanted) -> Iterator[str]:
+    for row in walk(database, wanted):
+        yield line(row) + "\n"
+
+
+def _csv(database: Database, wanted: Wanted) -> Iterator[str]:
+    yield csv_row(list(COLUMNS))
+    for row in walk(database, wanted):
+        told = said(row)
+        facts = "; ".join(f"{name}={value}" for name, value in row.facts.items())
+        yield csv_row([*(str(told[name] if told[name] is not None else "") for name in COLUMNS[:-1]), facts])
+
+
+def _wanted(company_id: str | None) -> Wanted:
+    """What the form asks for; a person by their address, which stands in no address of ours."""
+    form = request.form
+    kinds = {event.value for event in audit.Event}
+    person, account_id = form.get("person", "").strip()[:320], None
+    if person:
+        with parts().database.reading() as db:
+            try:
+                query = select(Email.account_id).where(Email.canonical == canonical_email(person))
+                account_id = db.scalar(query) or NOBODY
+            except ValueError:
+                account_id = NOBODY
+    return Wanted(
+        company_id=company_id,
+        event=form["event"] if form.get("event") in kinds else None,
+        account_id=account_id,
+        since=_second(form.get("since", ""), 0),
+        until=_second(form.get("until", ""), 86400),
+    )
+
+
+def _second(day: str, more: int) -> int | None:
+    try:
+        return int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp()) + more if day else None
+    except ValueError:
+        return None
+
+
+def _people(db: Transaction, rows: list[AuditEvent]) -> dict[str, str]:
+    """The addresses of whoever is named in these rows."""
+    ids = {row.account_id for row in rows if row.account_id}
+    ids |= {row.actor.removeprefix("person:") for row in rows if row.actor.startswith("person:")}
+    found = db.execute(select(Email.account_id, Email.address).where(Email.account_id.in_(ids), Email.primary))
+    return dict(found.tuples().all())
+
+
+def _said(row: AuditEvent, people: dict[str, str]) -> dict[str, Any]:
+    own = row.actor.removeprefix("person:") if row.actor.startswith("person:") else None
+    return {
+        "at": datetime.fromtimestamp(row.at, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+        "event": row.event,
+        "who": people.get(own, own) if own is not None else row.actor,
+        "whom": people.get(row.account_id, row.account_id) if row.account_id and row.account_id != own else "",
+        "facts": [(name, str(value)) for name, value in row.facts.items() if name != "company"],
+    }

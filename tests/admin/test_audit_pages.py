@@ -1,0 +1,96 @@
+"""The audit on pages: a company sees its own part, and nobody changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from werkzeug.test import TestResponse
+
+from idp import audit
+from idp.parts import Parts
+from tests.administrator import Administrator, add_company, add_person
+
+At = Callable[[str], Administrator]
+
+
+@pytest.fixture
+def company(parts: Parts) -> str:
+    made = add_company(parts)
+    add_person(parts, "ada@acme.example", company=made, role="administrator")
+    return made
+
+
+@pytest.fixture
+def ada(administrator: At, company: str) -> Administrator:
+    browser = administrator("ada@acme.example")
+    browser.sign_in()
+    return browser
+
+
+def text(page: TestResponse) -> str:
+    return page.get_data(as_text=True)
+
+
+def test_a_company_sees_its_own_part_alone(ada: Administrator, parts: Parts, company: str) -> None:
+    other = add_company(parts, "Other & Sons")
+    add_person(parts, "eve@other.example", company=other)
+    shown = text(ada.get(f"/companies/{company}/audit"))
+    assert "company.created" in shown and "ada@acme.example" in shown
+    assert "Other" not in shown and "eve@other.example" not in shown
+
+
+def test_it_is_filtered_and_leads_on(ada: Administrator, parts: Parts, company: str) -> None:
+    at = f"/companies/{company}/audit"
+    with parts.database.transaction() as db:
+        for number in range(60):
+            name = f"Name {number:02}"
+            audit.record(
+                db, audit.Event.company_renamed, now=parts.clock() + number, actor="system", company=company, name=name
+            )
+    first = ada.submit(ada.get(at), at, event="company.renamed")
+    assert (
+        "Name 59" in text(first)
+        and "Name 05" not in text(first)
+        and "company.created" not in text(first).split("</select>")[1]
+    )
+    older = ada.submit(first, at, event="company.renamed", before=_before(first))
+    assert "Name 05" in text(older) and "Name 59" not in text(older)
+    assert "Name" not in text(ada.submit(ada.get(at), at, person="nobody@acme.example")).split("</form>")[1]
+
+
+def _before(page: TestResponse) -> str:
+    import re
+
+    found = re.search(r'name="before" value="([^"]*)"', text(page))
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"before": "x"}, {"before": "9" * 50}, {"since": "soon"}, {"event": "' OR 1=1"}, {"person": "\x00"}]
+)
+def test_ad_10_odd_questions_are_answered_plainly(ada: Administrator, company: str, fields: dict[str, str]) -> None:
+    at = f"/companies/{company}/audit"
+    assert 'id="audit-page"' in text(ada.submit(ada.get(at), at, **fields))
+
+
+def test_it_is_taken_along_and_that_is_noted(ada: Administrator, parts: Parts, company: str) -> None:
+    at = f"/companies/{company}/audit"
+    with parts.database.transaction() as db:
+        audit.record(db, audit.Event.company_renamed, now=parts.clock(), actor="=cmd", company=company, name="x")
+    table = ada.submit(ada.get(at), f"{at}/export", format="csv")
+    assert table.content_type.startswith("text/csv") and "'=cmd" in text(table)
+    lines = text(ada.submit(ada.get(at), f"{at}/export", format="json")).splitlines()
+    assert all(line.startswith("{") for line in lines) and any("audit.exported" in line for line in lines)
+
+
+def test_operators_see_all_and_support_nothing(administrator: At, parts: Parts, company: str) -> None:
+    add_person(parts, "olga@example.org", staff="operator_read_only")
+    add_person(parts, "sue@example.org", staff="support")
+    olga = administrator("olga@example.org")
+    assert "company.created" in text(olga.sign_in("/operator/audit"))
+    sue = administrator("sue@example.org")
+    sue.sign_in("/support")
+    assert sue.get("/operator/audit").status_code == 403
+    assert sue.get(f"/companies/{company}/audit").status_code == 404
