@@ -17,6 +17,7 @@ sys.path.append(str(Path(__file__).parents[2] / "docs/relying-parties/python-fla
 from sign_in import Provider, SignedIn, SignInFailed
 
 ADDRESS = "http://localhost:8002"
+ADMIN_CENTER = "http://localhost:8001/"
 
 
 def make_product(provider: Provider, address: str) -> Flask:
@@ -29,7 +30,11 @@ def make_product(provider: Provider, address: str) -> Flask:
 
     def page(failure: str = "", status: int = 200) -> tuple[str, int]:
         person = people.get(session.get("id", ""))
-        return render_template("product.html", person=person, failure=failure, issuer=provider.issuer), status
+        # Whoever administers their company gets to the admin center from the toolbar; it signs them in without another question.
+        company = person.userinfo.get("company") if person else None
+        manages = ADMIN_CENTER if company and "administrator" in company["roles"] else ""
+        values = {"person": person, "failure": failure, "issuer": provider.issuer, "admin_center": manages}
+        return render_template("product.html", **values), status
 
     @app.get("/")
     def home() -> tuple[str, int]:
@@ -90,6 +95,6 @@ if __name__ == "__main__":
         client_id="gotowebinar",
         client_secret=os.environ["GOTOWEBINAR_SECRET"],
         redirect_uri=f"{ADDRESS}/callback",
-        scope="openid profile email offline_access",
+        scope="openid profile email company offline_access",
     )
     serve(make_product(gotowebinar, ADDRESS), 8002)

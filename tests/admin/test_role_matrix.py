@@ -59,6 +59,11 @@ LOOKING = {
     "/operator/reasons",
     "/companies/<company_id>/people",
     "/companies/<company_id>/people/export",
+    "/companies/<company_id>/audit",
+    "/companies/<company_id>/audit/export",
+    "/operator/audit",
+    "/operator/audit/export",
+    "/companies/<company_id>/sign-in/<connection_id>/share",
 }
 # A part of an address by its name, as something that there is or that there may be. Who asks for more names it here.
 VALUES = {
@@ -66,7 +71,7 @@ VALUES = {
     "name": "pages.css",
     "language": "fr",
 }
-UNKNOWN = {"number": "1", "connection_id": "abcdefgh12345678", "domain": "acme.example", "code": "K7QX-2M4P"}
+UNKNOWN = {"number": "1", "connection_id": "abcdefgh12345678", "domain": "acme.example", "receipt": "K7QX-2M4P", "token": "x"}
 
 
 def rules(center: Flask) -> Iterator[tuple[Rule, str, Need]]:
