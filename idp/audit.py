@@ -174,12 +174,12 @@ class Event(StrEnum):
         "connection.metadata_dismissed",
         "Somebody decided against metadata that was kept aside, or the identity provider says something else now.",
     )
-    set_up_link_made = (
-        "set_up_link.made",
+    setup_link_made = (
+        "setup.link_made",
         "A link was made with which a company's IT sets up its sign-in without an account.",
     )
-    set_up_link_opened = "set_up_link.opened", "Somebody began to work with a set-up link."
-    set_up_link_revoked = "set_up_link.revoked", "A set-up link works no more."
+    setup_link_opened = "setup.link_opened", "Somebody began to work with a set-up link."
+    setup_link_revoked = "setup.link_revoked", "A set-up link works no more."
     staff_role_changed = (
         "staff.role_changed",
         "A person got another role at the provider (support, operator, operator_read_only), or has none any more.",

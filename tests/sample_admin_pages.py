@@ -71,6 +71,7 @@ ADMIN_PAGES: dict[str, Sample] = {
     "admin-policies-read-only": ("admin/policies.html", lambda x: _policies(x, role="read_only", sso="required")),
     "admin-policies-preview": ("admin/policies_preview.html", _policies_preview),
     "admin-policies-nobody": ("admin/policies_preview.html", lambda x: frame(x, "policies", fields=[], effects=[])),
+    "admin-prove": ("admin/prove_anew.html", lambda x: frame(x, "people", back=x("/companies/x/people"))),
     "admin-no-role": ("admin/no_role.html", lambda x: frame(x, company=None)),
     "admin-signed-out": ("admin/signed_out.html", lambda x: {}),
     "admin-company": ("admin/company.html", _company),

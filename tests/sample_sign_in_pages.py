@@ -27,7 +27,7 @@ def _guide(x: Text, **more: Any) -> dict[str, Any]:
             "id": "c2",
             "name": x("Entra"),
             "state": "draft",
-            "problem": "connection_metadata_expired",
+            "problem": "saml_metadata_unreachable",
             "administrator": False,
         },
     ]

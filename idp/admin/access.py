@@ -14,6 +14,7 @@ from flask import Flask, Response, abort, current_app, g, request
 from sqlalchemy.orm import Session as Transaction
 
 from idp import cookies
+from idp.accounts.invitations import Host
 from idp.admin import admin_sessions, set_up_links
 from idp.admin.admin_sessions import AdminSession
 from idp.admin.own_client import OwnClient
@@ -102,8 +103,23 @@ def admin_page(
     of the company that it is about."""
     one = actor()
     return render_page(
-        template, status, language=one.locale, actor=one, place=place, company=company, may=_may(company), **values
+        template,
+        status,
+        language=one.locale,
+        form_targets=(own_client().issuer,),  # where signing out leads
+        actor=one,
+        place=place,
+        company=company,
+        may=_may(company),
+        **values,
     )
+
+
+def host(company_id: str) -> Host:
+    """Whoever is signed in, as one who invites for a company."""
+    here, one = parts(), actor()
+    own = one.account_id if one.company_id == company_id and one.role == "administrator" else None
+    return Host(one.who, here.sealer, here.clock(), here.random, own)
 
 
 def _may(company: tuple[str, str] | None) -> Callable[[str], bool]:
@@ -146,8 +162,16 @@ def _ask() -> Response | None:
     if not one.may(need.right, company_id):
         raise PageError("admin_forbidden", status=403, detail=f"{need.right} as {one.role or '-'}, {one.staff or '-'}")
     if need.fresh and here.clock() - found.auth_time > FRESH:
-        return go("/sign-in", back=_address(), fresh="yes")
+        return _prove_anew()
     return None
+
+
+def _prove_anew() -> Response:
+    """The way to sign in once more. From a form it is a link on a page: browsers follow no redirect of a form to whichever identity
+    provider signs somebody in (form-action)."""
+    if request.method == "GET":
+        return go("/sign-in", back=_address(), fresh="yes")
+    return admin_page("admin/prove_anew.html", 403, back=_address())
 
 
 def _colleague(db: Transaction, company_id: str | None) -> Actor | None:

@@ -9,9 +9,8 @@ from flask import Blueprint, Response, request
 
 from idp.accounts.invitations import Guest, InvitationRefused, invite
 from idp.accounts.lifecycle import AddressTaken, apply_revocations
-from idp.admin.access import admin_page, needs
+from idp.admin.access import admin_page, host, needs
 from idp.admin.invitation_list import MOST, Line, read_list
-from idp.admin.person_page import host
 from idp.admin.staff import Right
 from idp.companies import CompanyRefused, find_company
 from idp.errors import Unavailable

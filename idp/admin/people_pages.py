@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import get_args
@@ -14,12 +16,12 @@ from idp import audit
 from idp.accounts.invitations import State
 from idp.accounts.people_search import Found, Wanted, WrongPlace, search_people
 from idp.admin.access import actor, admin_page, needs
-from idp.admin.comma_separated import csv_row
 from idp.admin.staff import Right
 from idp.companies import find_company
 from idp.errors import PageError
 from idp.models import Link, Member, Passkey, Password
 from idp.parts import Parts, parts
+from idp.spreadsheet import harmless
 
 bp = Blueprint("people_pages", __name__)
 
@@ -73,14 +75,14 @@ def export_people(company_id: str) -> Response:
 
 
 def _lines(here: Parts, company_id: str) -> Iterator[str]:
-    yield csv_row(["address", "name", "role", "state", "last_sign_in", "ways"])
+    yield _row(["address", "name", "role", "state", "last_sign_in", "ways"])
     after = None
     while True:
         with here.database.reading() as db:
             wanted = Wanted(company_id=company_id)
             page = search_people(db, wanted, limit=IN_A_FILE, now=here.clock(), after=after)
             known = _roles_and_ways(db, [one.account_id for one in page.people])
-        yield "".join(csv_row(_cells(one, *known[one.account_id])) for one in page.people)
+        yield "".join(_row(_cells(one, *known[one.account_id])) for one in page.people)
         if page.after is None:
             return
         after = page.after
@@ -90,6 +92,12 @@ def _cells(one: Found, role: str, ways: list[str]) -> list[str]:
     last = one.standing.last_sign_in
     when = datetime.fromtimestamp(last, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if last is not None else ""
     return [one.address, one.name, role, one.standing.state, when, " ".join(ways)]
+
+
+def _row(cells: list[str]) -> str:
+    written = io.StringIO()
+    csv.writer(written).writerow(map(harmless, cells))
+    return written.getvalue()
 
 
 def _roles_and_ways(db: Transaction, ids: list[str]) -> dict[str, tuple[str, list[str]]]:

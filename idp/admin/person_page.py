@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session as Transaction
 
 from idp import audit
 from idp.accounts import seats
-from idp.accounts.invitations import Host, InvitationRefused, send_again, standings
+from idp.accounts.invitations import InvitationRefused, send_again, standings
 from idp.accounts.lifecycle import apply_revocations, end_everything, primary_email, reactivate, suspend
 from idp.accounts.ways import ways_in
 from idp.admin import factor_removal
-from idp.admin.access import actor, admin_page, needs
+from idp.admin.access import actor, admin_page, host, needs
 from idp.admin.factor_removal import find_asked, held_factors
 from idp.admin.staff import Right, is_staff
 from idp.companies import CompanyRefused, find_company
@@ -198,13 +198,6 @@ def agree_to_factors(company_id: str, account_id: str) -> Response:
         )
 
     return _do(company_id, account_id, act, "withdrawn" if request.form.get("answer") == "no" else "factors")
-
-
-def host(company_id: str) -> Host:
-    """Whoever is signed in, as one who invites for a company."""
-    here, one = parts(), actor()
-    own = one.account_id if one.company_id == company_id and one.role == "administrator" else None
-    return Host(one.who, here.sealer, here.clock(), here.random, own)
 
 
 def _do(company_id: str, account_id: str, act: Act, notice: str) -> Response:

@@ -37,7 +37,7 @@ def make(
     )
     db.add(link)
     db.flush()
-    audit.record(db, audit.Event.set_up_link_made, now=now, actor=actor, company=company_id, link=link.id)
+    audit.record(db, audit.Event.setup_link_made, now=now, actor=actor, company=company_id, link=link.id)
     return f"{PATH}?t={secret}", link
 
 
@@ -59,7 +59,7 @@ def note_opened(db: Transaction, link: SetUpLink, *, now: float) -> None:
     """Somebody begins to work with a link."""
     link.opened_at = int(now)
     audit.record(
-        db, audit.Event.set_up_link_opened, now=now, actor=f"link:{link.id}", company=link.company_id, link=link.id
+        db, audit.Event.setup_link_opened, now=now, actor=f"link:{link.id}", company=link.company_id, link=link.id
     )
 
 
@@ -69,5 +69,5 @@ def revoke(db: Transaction, company_id: str, link_id: str, *, actor: str, now: f
     if found is None:
         return False
     found.revoked_at = int(now)
-    audit.record(db, audit.Event.set_up_link_revoked, now=now, actor=actor, company=company_id, link=link_id)
+    audit.record(db, audit.Event.setup_link_revoked, now=now, actor=actor, company=company_id, link=link_id)
     return True

@@ -61,7 +61,7 @@ def take_code() -> Response:
             )
     if attempt is None or code is None:
         problem = "support.no_code" if code is None else "support.unknown_code"
-        return admin_page("admin/support.html", 404, place="support", typed=typed, problem=problem)
+        return admin_page("admin/support.html", 400, place="support", typed=typed, problem=problem)
     here.store.command("SET", _case(code), json.dumps({"at": int(here.clock())}), "EX", OPEN)
     here.attempts.step(code, Step.support_looked, account_id=attempt.account_id)
     return go(f"/support/{code}")

@@ -145,7 +145,9 @@ def test_whoever_signed_in_a_while_ago_proves_it_anew(
     page = ada.get(f"/companies/{company}/policies")
     clock.advance(16 * 60)
     asked = ada.submit(page, f"/companies/{company}/policies", doors=["password"], confirm="yes")
-    assert 'id="password"' in asked.get_data(as_text=True)
+    assert asked.status_code == 403 and 'id="prove-anew-page"' in asked.get_data(as_text=True)
+    again = ada.get(f"/sign-in?fresh=yes&back=/companies/{company}/policies")
+    assert 'id="password"' in again.get_data(as_text=True)
     assert policy(parts, company).doors == ("password", "social")
 
 

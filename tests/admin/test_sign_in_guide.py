@@ -274,7 +274,7 @@ def test_opening_a_link_begins_nothing_and_its_secret_leaves_the_address(
     assert page.request.query_string == b""
     assert browser.open("GET", f"/companies/{company}/sign-in").status_code == 303
     with parts.database.reading() as db:
-        assert db.query(AuditEvent).filter_by(event="set_up_link.opened").count() == 0
+        assert db.query(AuditEvent).filter_by(event="setup.link_opened").count() == 0
 
 
 def test_a_link_is_good_for_its_company_and_for_nothing_but_the_guide(
