@@ -56,28 +56,33 @@ def close(db: Transaction, account_id: str, means: Means) -> bool:
         return False
     account.state, account.closed_at = "closed", int(means.now)
     end_everything(db, account_id, event=audit.Event.person_closed, actor=f"person:{account_id}", now=means.now)
-    address = primary_email(account).address
+    tell_closed(db, account, means)
+    return True
+
+
+def tell_closed(db: Transaction, account: Account, means: Means) -> None:
+    """Mail to the address of a closed account how to open it again; what was mailed before, to whatever address, opens nothing any more."""
+    assert account.closed_at is not None  # it is closed
     secret = make_link(
         db,
         purpose=REOPEN,
-        account_id=account_id,
+        account_id=account.id,
         facts={},
-        lifetime=REOPENED_WITHIN,
+        lifetime=account.closed_at + REOPENED_WITHIN - int(means.now),
         now=means.now,
         random=means.random,
     )
     queue_mail(
         db,
         name="account_closed",
-        recipient=address,
+        recipient=primary_email(account).address,
         language=means.language,
         now=means.now,
         sealer=means.sealer,
         secrets={"link": f"{REOPEN_PATH}?t={secret}"},
         always=True,  # an account is closed once in a while
-        at=int(means.now),
+        at=account.closed_at,
     )
-    return True
 
 
 def find_closed(db: Transaction, secret: str, now: float) -> tuple[str, str] | None:

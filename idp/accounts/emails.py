@@ -13,6 +13,7 @@ from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session as Transaction
 
 from idp import audit
+from idp.accounts.closing import tell_closed
 from idp.accounts.identity import Address, read_address
 from idp.accounts.lifecycle import address_is_free, change_claims, end_everything, primary_email
 from idp.accounts.mailed_links import AT_NEW, AT_OLD, end_links, find_link, find_newest_link, make_link, take_link
@@ -189,7 +190,7 @@ def find_revertible(db: Transaction, secret: str, now: float) -> tuple[str, str]
 
 def revert(db: Transaction, secret: str, means: Means) -> tuple[str, str] | None:
     """The old mailbox takes its address back, and everybody is signed out: whoever changed it may be signed in. The mailbox that loses
-    the account is told.
+    the account is told. An account that was closed meanwhile can be opened again from the old mailbox alone.
 
     :returns: the account and its address; None when the link is over.
     """
@@ -206,6 +207,8 @@ def revert(db: Transaction, secret: str, means: Means) -> tuple[str, str] | None
     change_claims(db, account, claims, actor=f"person:{account_id}", now=means.now)
     _throw_out(db, account_id, means.now)
     _queue(db, "email_reverted", lost, "/login", means, primary_email(account))
+    if account.state == "closed":  # by whoever had the other mailbox, and got the mail that opens it again
+        tell_closed(db, account, means)
     return found
 
 

@@ -95,13 +95,14 @@ def finish(
     who: Newcomer | None = None,
     accepted: Accepted | None = None,
     password: RightPassword | None = None,
+    mailbox: bool = False,
 ) -> Response:
     """Open a session for who came through a door, and go on with the journey.
 
     ``kept``: the person asked to be kept signed in on this browser. ``arrival``: what more a company's door knows of the
     identity; ``proved``: the account that this person has just proved to be theirs; ``switching``: who was signed in here as
     somebody else agrees. ``who``: what more is known meanwhile of somebody who came through a social door; ``accepted``: that they
-    want an account. ``password``: what this sign-in rests on.
+    want an account. ``password``: what this sign-in rests on; ``mailbox``: they have just shown that a mail to them reaches them.
 
     While somebody proves an account for a newcomer by going through another door, the newcomer is linked to it here.
 
@@ -114,7 +115,7 @@ def finish(
     waiting = _waiting(pending, identity)
     if waiting is not None:
         find_pending(pending.handle, proving="")  # one try: whatever comes of it, the next sign-in is an ordinary one
-    half = Half(identity, kept, arrival, proved, who, accepted, waiting)
+    half = Half(identity, kept, arrival, proved, who, accepted, waiting, mailbox=mailbox)
     if (
         password is not None
     ):  # it may be changed before the account is held: whoever knew the old one gets nothing any more

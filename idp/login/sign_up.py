@@ -133,7 +133,8 @@ def take_password() -> Response:
     if identity is None:
         return _over()
     here.attempts.step(pending.receipt, Step.signed_up, account_id=identity.subject, address=peer())
-    response = finish(pending, identity, kept=pending.keep)
+    # The link in the mail has shown as much as a mailed code could.
+    response = finish(pending, identity, kept=pending.keep, mailbox=True)
     opened_links.forget(response)
     return response
 

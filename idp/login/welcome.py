@@ -17,6 +17,7 @@ from idp.login.finish import ask_again, finish, lead_newcomer, linking
 from idp.login.journey import find_pending, needs_organizer, provider_name, show
 from idp.login.pending import Pending
 from idp.login.social_account import Accepted, Closed, look_at, settle
+from idp.models import Account
 from idp.parts import parts
 from idp.redirects import go
 
@@ -59,13 +60,14 @@ def accept() -> Response:
 
 def _make(pending: Pending, who: Newcomer, accepted: Accepted) -> Response:
     """Make the account, and let the provider open it: its answer may be an hour old by now."""
-    here = parts()
+    here, door = parts(), who.identity.door
     try:
         with here.database.transaction() as db:
-            door = who.identity.door
-            settle(db, who, None, accepted, own_issuer=here.config.issuer, linking=linking(door))
+            outcome = settle(db, who, None, accepted, own_issuer=here.config.issuer, linking=linking(door))
     except (AddressTaken, IntegrityError):  # in another tab: what is to be done now is decided anew
         return go("/login/welcome", p=pending.handle)
+    if not isinstance(outcome, Account):  # the address has an account, or a company's closed door, since a moment ago
+        return lead_newcomer(pending, who, outcome)
     return ask_again(pending.handle, door)
 
 

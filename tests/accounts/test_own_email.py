@@ -137,6 +137,23 @@ def test_the_old_mailbox_takes_it_back(
         assert db.query(EmailChange).count() == 0
 
 
+def test_what_was_closed_from_the_other_mailbox_is_opened_again_from_the_old_one_alone(
+    signed_in: Walker, mailbox: Walker, parts: Parts, carol: str
+) -> None:
+    """Whoever moves the account to a mailbox of theirs, and closes it so that it is lost to its owner."""
+    change(signed_in, mailbox, parts)
+    signed_in.submit(signed_in.get("/me/close"), "/me/close", username=NEW)
+    to_thief = mailed(parts, "account_closed")
+    page = mailbox.follow(mailbox.get(mailed(parts, "email_changed")))
+    mailbox.submit(page, "/me/email/revert")
+    assert mails(parts)[-1] == ("account_closed", OLD)
+    assert mailbox.follow(mailbox.get(to_thief)).status_code == 400
+    page = mailbox.follow(mailbox.get(mailed(parts, "account_closed")))
+    assert 'id="reopened-page"' in text(mailbox.submit(page, "/me/reopen"))
+    with parts.database.reading() as db:
+        assert db.get_one(Account, carol).state == "active"
+
+
 def test_it_is_taken_back_for_seven_days(
     signed_in: Walker, mailbox: Walker, parts: Parts, carol: str, clock: Clock
 ) -> None:

@@ -164,7 +164,7 @@ def test_pw_11_signing_up_under_a_companys_address_leads_to_the_second_factor(
     walker.submit(page, "/sign-up", username=ALICE)
     page = walker.follow(walker.get(mailed(parts, "verify_address")))
     page = walker.follow(walker.submit(page, "/verify", password=NEW, name="Alice", terms="yes"))
-    assert page.request.path == "/login/second/mail"  # and only whoever reads the code there sets a factor up
+    assert page.request.path == "/login/second/set-up"  # whoever reads the mails there, by one of which they came
     with parts.database.reading() as db:
         alice = db.scalars(select(Account.id)).one()
     nobody_is_in(walker, parts, alice)

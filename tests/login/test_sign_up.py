@@ -193,6 +193,17 @@ def test_a_company_that_requires_sso_meanwhile_has_the_last_word(walker: Walker,
     assert accounts(parts) == []
 
 
+def test_a_second_factor_that_the_company_demands_is_set_up_without_another_mail(
+    walker: Walker, parts: Parts, acme: Customer
+) -> None:
+    """The link was in a mail: a mailed code would prove nothing more."""
+    decide_for(parts.database, acme, second_factor_from=int(parts.clock()) - 1)
+    ask(walker, "nora@acme.example")
+    page = choose(walker, verify_link(parts))
+    assert page.request.path == "/login/second/set-up"
+    assert [name for name, _ in mails(parts)] == ["verify_address"]
+
+
 def test_rc_08_opening_the_link_uses_nothing_up(walker: Walker, parts: Parts) -> None:
     ask(walker)
     link = verify_link(parts)

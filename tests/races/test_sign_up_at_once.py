@@ -1,5 +1,5 @@
-"""Signing up in the same moment: one link in twenty browsers, two links of one address, a link against an operator. Four processes, on both
-pairs of stores."""
+"""Signing up in the same moment: one link in twenty browsers, two links of one address, a link against an operator, an invitation, or
+somebody whom a social provider sends. Four processes, on both pairs of stores."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from itertools import count
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 
 from idp.accounts.forgotten import Asked, Means
-from idp.accounts.identity import read_address
+from idp.accounts.identity import Identity, read_address
+from idp.accounts.invitations import Guest, Host, InvitationRefused, invite
 from idp.accounts.lifecycle import AddressTaken, create_account
 from idp.accounts.passwords import PasswordHasher, find_credentials
 from idp.accounts.signing_up import answer_sign_up
 from idp.database import Database
 from idp.key_ring import KeyRing
-from idp.models import AuditEvent, Email, OutboxMail
+from idp.login.arrival import newcomer
+from idp.login.social_account import Accepted, Linking, settle
+from idp.models import Account, AuditEvent, Email, Invitation, Link, OutboxMail
 from idp.sealing import Sealer
 from tests import canaries
 from tests.forgetful import NEW
@@ -127,3 +131,67 @@ def test_a_link_and_an_operator_at_once_make_one_account(provider: Provider, dat
     [reply] = at_once(provider, [chooses(provider, link, NEW)], then=makes)
     assert (reply.status == 303) != by_operator[0]
     assert made(database, address) == 1
+
+
+ROUNDS = 5
+
+
+def test_a_link_and_an_invitation_at_once_make_one_account(
+    provider: Provider, database: Database, address: str
+) -> None:
+    """Whoever is second finds it done: the link is over, or there is somebody already and nobody is invited."""
+    for number in range(ROUNDS):
+        email, by_invitation = f"{number}-{address}", []
+        host = Host("operator:test", Sealer(bytes(32), secrets.token_bytes), time.time(), secrets.token_bytes)
+        form = chooses(provider, link_for(provider, database, email), NEW)
+
+        def invites(email: str = email, host: Host = host, told: list[bool] = by_invitation) -> None:
+            try:
+                with database.transaction() as db:
+                    invite(db, Guest(read_address(email), {}), host)
+                told.append(True)
+            except (AddressTaken, InvitationRefused):
+                told.append(False)
+
+        [reply] = at_once(provider, [form], then=invites)
+        assert (reply.status == 303) != by_invitation[0]
+        assert made(database, email) == 1
+        with database.reading() as db:
+            waits = db.scalar(
+                select(func.count())
+                .select_from(Invitation)
+                .join(Email, Email.account_id == Invitation.account_id)
+                .where(Email.canonical == email)
+            )
+            assert waits == by_invitation[0]
+
+
+def test_a_link_and_a_social_sign_in_at_once_make_one_account(
+    provider: Provider, database: Database, address: str
+) -> None:
+    """Whoever comes from the provider second must prove the account that the link has just made; nobody is linked to it unasked."""
+    sealer = Sealer(bytes(32), secrets.token_bytes)
+    for number in range(ROUNDS):
+        email, outcomes = f"{number}-{address}", []
+        form = chooses(provider, link_for(provider, database, email), NEW)
+
+        def comes(email: str = email, told: list[object] = outcomes) -> None:
+            who = newcomer(
+                Identity("google", "https://google.example", email, email, True, "Nora", (), int(time.time()))
+            )
+            linking = Linking("Google", "en", sealer, time.time(), secrets.token_bytes)
+            for _ in range(2):  # as ``finish`` does when another request was faster
+                try:
+                    with database.transaction() as db:
+                        told.append(settle(db, who, None, Accepted("v1"), own_issuer=provider.issuer, linking=linking))
+                    return
+                except (AddressTaken, IntegrityError):
+                    continue
+
+        [reply] = at_once(provider, [form], then=comes)
+        [outcome] = outcomes
+        assert (reply.status == 303) != isinstance(outcome, Account), (reply.status, outcome)
+        assert made(database, email) == 1
+        with database.reading() as db:
+            linked = db.scalar(select(func.count()).select_from(Link).where(Link.subject == email))
+            assert linked == isinstance(outcome, Account)
