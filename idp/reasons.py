@@ -136,7 +136,12 @@ _TABLE = (
     Reason(
         "verify_over",
         "person",
-        "The link of a sign-up is over: used, older than 24 hours, cut by the mail program, or its address has an account meanwhile.",
+        "The link of a sign-up is over: used, older than 24 hours, cut by the mail program, or its address has an account meanwhile or was another account's less than seven days ago.",
+    ),
+    Reason(
+        "address_held",
+        "person",
+        "Somebody new came by a social provider or their company, with an address that another account has left less than seven days ago and may take back until then. No account was made.",
     ),
     Reason(
         "reset_over",

@@ -52,6 +52,10 @@ class AddressTaken(Exception):
     """Another account has this address."""
 
 
+class AddressHeld(AddressTaken):
+    """Another account had this address until a few days ago, and may take it back. Trying once more changes nothing."""
+
+
 def create_account(
     db: Transaction,
     address: Address,
@@ -349,7 +353,7 @@ def _flush_address(db: Transaction, account: Account, now: float) -> None:
         raise AddressTaken from error
     # Asked after the address was written: whoever frees one holds it in the same transaction.
     if _held(db, primary_email(account).canonical, account.id, now):
-        raise AddressTaken
+        raise AddressHeld
 
 
 def _held(db: Transaction, canonical: str, account_id: str, now: float) -> bool:

@@ -34,7 +34,7 @@ def invite_person(
     :raises OperatorError: it cannot be.
     """
     from idp.accounts.invitations import Guest, invite
-    from idp.accounts.lifecycle import AddressTaken
+    from idp.accounts.lifecycle import AddressHeld, AddressTaken
     from idp.accounts.standard_claims import WrongClaim
 
     address = read_email(email)
@@ -46,6 +46,10 @@ def invite_person(
                 invite(db, Guest(address, claims, company_id, role, vouched=vouched), _host(config))
         except WrongClaim as error:
             raise OperatorError(str(error)) from None
+        except AddressHeld:
+            raise OperatorError(
+                f"{address.written} was another account's less than seven days ago, and that one may take it back until then."
+            ) from None
         except AddressTaken:
             raise OperatorError(f"{address.written} has just been given to another account.") from None
         click.echo(f"The invitation to {address.written} is on its way.")

@@ -53,7 +53,7 @@ def add(email: str, name: str | None, password_file: Path | None, password_stdin
     The address counts as unverified until it is proved: `idp people set EMAIL email_verified=true` says that it is.
     """
     from idp import audit
-    from idp.accounts.lifecycle import AddressTaken, create_account
+    from idp.accounts.lifecycle import AddressHeld, AddressTaken, create_account
     from idp.accounts.password_rules import shortest_for
     from idp.accounts.standard_claims import WrongClaim
 
@@ -79,6 +79,10 @@ def add(email: str, name: str | None, password_file: Path | None, password_stdin
                 row = _row(account)
         except WrongClaim as error:
             raise OperatorError(str(error)) from None
+        except AddressHeld:
+            raise OperatorError(
+                f"{address.written} was another account's less than seven days ago, and that one may take it back until then."
+            ) from None
         except AddressTaken:
             raise OperatorError(
                 f"{address.written} has an account already: idp people show {address.written}"

@@ -13,7 +13,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session as Transaction
 
 from idp.accounts.identity import read_address
-from idp.accounts.lifecycle import create_account, wipe_unproven
+from idp.accounts.lifecycle import AddressHeld, create_account, wipe_unproven
 from idp.accounts.linking import (
     Decision,
     Found,
@@ -136,16 +136,19 @@ def _link(db: Transaction, account_id: str, arrival: Arrival, by: str, now: floa
 
 def _create(db: Transaction, arrival: Arrival, now: float, random: Callable[[int], bytes]) -> str:
     identity = arrival.identity
-    account = create_account(
-        db,
-        read_address(identity.email or ""),
-        claims=told_name(identity.name),
-        verified=True,
-        password_hash=None,
-        actor=f"company:{arrival.company_id}",
-        now=now,
-        random=random,
-    )
+    try:
+        account = create_account(
+            db,
+            read_address(identity.email or ""),
+            claims=told_name(identity.name),
+            verified=True,
+            password_hash=None,
+            actor=f"company:{arrival.company_id}",
+            now=now,
+            random=random,
+        )
+    except AddressHeld:  # it is theirs now, so they may be told
+        raise PageError("address_held", status=403) from None
     return account.id
 
 

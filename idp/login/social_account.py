@@ -13,7 +13,7 @@ from typing import assert_never
 from sqlalchemy.orm import Session as Transaction
 
 from idp.accounts.identity import read_address
-from idp.accounts.lifecycle import accept_terms, create_account, wipe_unproven
+from idp.accounts.lifecycle import AddressHeld, accept_terms, create_account, wipe_unproven
 from idp.accounts.linking import (
     Decision,
     Found,
@@ -164,16 +164,19 @@ def _proof(who: Newcomer, by: Proof | str) -> dict[str, str]:
 
 
 def _create(db: Transaction, who: Newcomer, accepted: Accepted, linking: Linking) -> str:
-    account = create_account(
-        db,
-        read_address(who.address),
-        claims=told_name(who.identity.name),
-        verified=True,
-        password_hash=None,
-        actor=f"provider:{who.identity.door}",
-        now=linking.now,
-        random=linking.random,
-    )
+    try:
+        account = create_account(
+            db,
+            read_address(who.address),
+            claims=told_name(who.identity.name),
+            verified=True,
+            password_hash=None,
+            actor=f"provider:{who.identity.door}",
+            now=linking.now,
+            random=linking.random,
+        )
+    except AddressHeld:  # it is theirs now, so they may be told
+        raise PageError("address_held", status=403) from None
     accept_terms(db, account, accepted.version, now=linking.now)
     link(db, account.id, who.identity, proof=_proof(who, who.known_by), now=linking.now)
     return account.id

@@ -22,7 +22,7 @@ from idp.accounts.standard_claims import RESERVED
 from idp.cli.people_command import people_command
 from idp.config import Config
 from idp.errors import OperatorError
-from idp.models import AuditEvent
+from idp.models import Account, AuditEvent, HeldAddress
 from idp.parts import Parts
 from tests import canaries
 from tests.cli.conftest import Idp
@@ -93,6 +93,16 @@ def test_add_takes_a_password_from_a_file_or_from_standard_input(idp: Idp, parts
 def test_add_refuses_a_short_password_and_makes_nothing(idp: Idp) -> None:
     assert "too short" in refused(idp("add", "carol@example.org", "--password-stdin", given="1234567\n"))
     assert "Nobody has the address" in refused(idp("show", "carol@example.org"))
+
+
+def test_an_address_that_was_left_lately_is_said_to_be_held(idp: Idp, parts: Parts) -> None:
+    assert idp("add", "carol@example.org").exit_code == 0
+    with parts.database.transaction() as db:
+        account = db.query(Account).one()
+        db.add(HeldAddress(canonical="left@example.org", account_id=account.id, until=2**40))
+    for command in ("add", "invite"):
+        assert "may take it back" in refused(idp(command, "left@example.org"))
+    assert "Nobody has the address" in refused(idp("show", "left@example.org"))
 
 
 def test_add_refuses_an_address_that_has_an_account_in_any_spelling(idp: Idp) -> None:

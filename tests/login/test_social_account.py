@@ -9,9 +9,10 @@ from flask import Flask
 
 from idp.accounts.lifecycle import suspend
 from idp.accounts.sessions import sessions_of
-from idp.models import Account, AuditEvent, Company, Email, Link, Member
+from idp.models import Account, AuditEvent, Company, Email, HeldAddress, Link, Member
 from idp.parts import Parts
-from tests.company_walker import come_back, request_at, sign_in
+from tests.company_walker import come_back, reason_of, request_at, sign_in
+from tests.conftest import Clock
 from tests.journey import PASSWORD, Walker, add_carol
 from tests.newcomers import (
     come,
@@ -26,7 +27,7 @@ from tests.newcomers import (
     text,
     with_newcomers,
 )
-from tests.saml_parties import Customer, belong
+from tests.saml_parties import Customer, belong, decide_for
 
 TERMS = {"terms_url": "https://example.org/terms", "privacy_url": "https://example.org/privacy", "terms_version": "v1"}
 
@@ -185,3 +186,48 @@ def test_a_newcomer_never_becomes_a_member(walker: Walker, parts: Parts, acme: C
     with parts.database.reading() as db:
         assert db.query(Email).filter_by(canonical="new@acme.example").count() == 1
         assert db.query(Member).count() == 0
+
+
+# --- an address that another account has just left ------------------------------------------------------------------------------
+
+
+def leave_lately(parts: Parts, address: str) -> None:
+    """Somebody had an address until a moment ago, and has another one now (``accounts/emails.py``)."""
+    somebody = add_carol(parts, "somebody@example.net")
+    with parts.database.transaction() as db:
+        db.add(HeldAddress(canonical=address, account_id=somebody, until=int(parts.clock()) + 7 * 24 * 3600))
+
+
+def came_to_nothing(parts: Parts) -> bool:
+    with parts.database.reading() as db:
+        return db.query(Account).count() == 1 and db.query(Link).count() == 0
+
+
+def test_who_has_an_address_that_was_just_left_is_told_why_there_is_no_account(
+    walker: Walker, parts: Parts, clock: Clock
+) -> None:
+    leave_lately(parts, "carol@example.org")
+    page = walker.follow(walker.submit(come(walker, google()), "/login/welcome", terms="yes"))
+    assert page.status_code == 403 and reason_of(page, parts) == "address_held"
+    assert came_to_nothing(parts)
+    clock.advance(7 * 24 * 3600)
+    later = Walker(walker.app, parts)
+    assert opened(later, later.follow(later.submit(come(later, google()), "/login/welcome", terms="yes")))
+
+
+def test_also_when_the_address_was_proved_by_mail(walker: Walker, parts: Parts) -> None:
+    leave_lately(parts, "carol@example.org")
+    walker.submit(come(walker, facebook()), "/login/address", username="carol@example.org")
+    page = walker.follow(walker.get(mailed(parts, "prove_address")))
+    page = walker.follow(walker.submit(page, "/login/address/mail"))
+    page = walker.follow(walker.submit(page, "/login/welcome", terms="yes"))
+    assert page.status_code == 403 and reason_of(page, parts) == "address_held"
+    assert came_to_nothing(parts)
+
+
+def test_also_when_a_company_sends_them(walker: Walker, parts: Parts, acme: Customer) -> None:
+    decide_for(parts.database, acme, jit=True)
+    leave_lately(parts, "alice@acme.example")
+    page = sign_in(walker, acme)
+    assert page.status_code == 403 and reason_of(page, parts) == "address_held"
+    assert came_to_nothing(parts)
