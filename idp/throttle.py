@@ -97,6 +97,10 @@ _UNDER_ATTACK = {PAIR_UNDER_ATTACK, SECOND_PAIR_UNDER_ATTACK}
 
 Tried = tuple[Bucket, str]
 
+# What support gives a caller who is made to wait: so many tries more, from wherever, within half an hour. Each is one more for a guesser as
+# well, and ten find no password.
+FORGIVEN, FORGIVEN_SECONDS = 10, 1800
+
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
@@ -112,12 +116,12 @@ def take_sign_in(store: RedisStore, *, email: str, network: str, device: str | N
     ``email`` is canonical, known to us or not; ``network`` the visitor's network address; ``device`` the cookie value of a
     browser that ``devices.is_known`` for this account, else None.
     """
-    if device is not None:
-        return _take(store, [(DEVICE, f"{device} {email}")], now)
-    near, around = networks(network)
     mailbox = _mailbox(email)
+    if device is not None:
+        return _or_forgiven(store, mailbox, _take(store, [(DEVICE, f"{device} {email}")], now), now)
+    near, around = networks(network)
     pair = f"{near} {mailbox}"
-    return _take(
+    ticket = _take(
         store,
         [
             (NETWORK, near),
@@ -129,6 +133,30 @@ def take_sign_in(store: RedisStore, *, email: str, network: str, device: str | N
         ],
         now,
     )
+    return _or_forgiven(store, mailbox, ticket, now)
+
+
+def forgive(store: RedisStore, *, email: str, account_id: str, now: float) -> None:
+    """Let somebody whom support has on the telephone try again at once, with their password, their second factor and their mails.
+
+    Networks that guess much go on waiting with everybody else's accounts. ``email`` is canonical.
+    """
+    mailbox = _mailbox(email)
+    emptied = ((ACCOUNT, mailbox), (SECOND_ACCOUNT, account_id), (PROOF_MAILS_TO, mailbox), (RESET_MAILS_TO, mailbox))
+    with store.batch() as batch:
+        for bucket, subject in emptied:
+            batch.command("DEL", _key(bucket, subject))
+        for subject in (mailbox, account_id):
+            key = _forgiven(subject)
+            batch.command("DEL", key)
+            batch.command("RPUSH", key, *(str(int(now) + FORGIVEN_SECONDS) for _ in range(FORGIVEN)))
+            batch.command("EXPIRE", key, FORGIVEN_SECONDS)
+
+
+def _or_forgiven(store: RedisStore, subject: str, ticket: Ticket, now: float) -> Ticket:
+    """Asked only for who would have to wait. Each of the tries is taken once, however many ask."""
+    until = store.command("LPOP", _forgiven(subject)) if ticket.wait else None
+    return Ticket(0, ()) if until is not None and int(until) > now else ticket
 
 
 def count_client_failure(store: RedisStore, *, client_id: str, network: str, now: float) -> int:
@@ -235,9 +263,10 @@ def take_passkey(store: RedisStore, *, network: str, now: float) -> Ticket:
 def take_second(store: RedisStore, *, account_id: str, network: str, device: str | None, now: float) -> Ticket:
     """Ask for leave to look at a second factor of an account; ``give_back`` when it counts. Arguments as in ``take_sign_in``."""
     if device is not None:
-        return _take(store, [(SECOND_DEVICE, f"{device} {account_id}")], now)
+        return _or_forgiven(store, account_id, _take(store, [(SECOND_DEVICE, f"{device} {account_id}")], now), now)
     pair = f"{networks(network)[0]} {account_id}"
-    return _take(store, [(SECOND_PAIR, pair), (SECOND_PAIR_UNDER_ATTACK, pair), (SECOND_ACCOUNT, account_id)], now)
+    wanted = [(SECOND_PAIR, pair), (SECOND_PAIR_UNDER_ATTACK, pair), (SECOND_ACCOUNT, account_id)]
+    return _or_forgiven(store, account_id, _take(store, wanted, now), now)
 
 
 def take_second_try(store: RedisStore, *, handle: str, now: float) -> bool:
@@ -299,6 +328,10 @@ def _mailbox(email: str) -> str:
     """carol+anything@ is carol's mailbox as far as guessing goes: writing her address differently earns no new tries."""
     local, _, domain = email.rpartition("@")
     return f"{local.partition('+')[0]}@{domain}"
+
+
+def _forgiven(subject: str) -> str:
+    return f"throttle-forgiven:{{{token_hash(subject)}}}"
 
 
 def _key(bucket: Bucket, subject: str) -> str:

@@ -64,7 +64,13 @@ def _case(x: Text, **more: Any) -> dict[str, Any]:
         "steps": [
             ("10:00:00", "response_refused", "saml_audience_wrong", [(x("expected"), x("https://login.example"))])
         ],
-        "acts": ["mail", "invitation", "company"],
+        "acts": ["mail", "throttle", "invitation", "company", "unlink"],
+        "ways": [
+            {"door": "password", "provider": "", "opens": False, "name": ""},
+            {"door": "google", "provider": x("Google"), "opens": True, "name": x("w1")},
+        ],
+        "mails": [("invitation", "bounced", NOW - 500)],
+        "factors": ["agree", "withdraw"],
         "minutes": 29,
         "notice": "company",
     }
@@ -96,6 +102,18 @@ COMPANY_PAGES: dict[str, Sample] = {
     "admin-support-case": ("admin/support_case.html", _case),
     "admin-support-case-open": (
         "admin/support_case.html",
-        lambda x: _case(x, reason=None, person="", state="", acts=[], outcome="open", menu="", notice=None),
+        lambda x: _case(
+            x,
+            reason=None,
+            person="",
+            state="",
+            acts=[],
+            ways=[],
+            mails=[],
+            factors=[],
+            outcome="open",
+            menu="",
+            notice=None,
+        ),
     ),
 }

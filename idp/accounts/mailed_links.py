@@ -56,6 +56,13 @@ def find_link(db: Transaction, secret: str, purpose: str, now: float) -> MailedL
     return db.scalar(select(MailedLink).where(MailedLink.secret_hash == token_hash(secret), *_usable(purpose, now)))
 
 
+def whose_link(db: Transaction, secret: str, purpose: str) -> str | None:
+    """Whose account a link was about, also one that is over: for the receipt, so that support can help. It opens nothing."""
+    return db.scalar(
+        select(MailedLink.account_id).where(MailedLink.secret_hash == token_hash(secret), MailedLink.purpose == purpose)
+    )
+
+
 def find_newest_link(db: Transaction, secret: str, purpose: str, now: float) -> MailedLink | None:
     """Find a link of an account that can still be used, unless a newer one was made for the same purpose."""
     link = find_link(db, secret, purpose, now)

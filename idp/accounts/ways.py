@@ -99,9 +99,9 @@ def ways_in(db: Transaction, account_id: str, providers: Collection[str]) -> lis
 
 
 def unlink(
-    db: Transaction, account_id: str, name: str, providers: Collection[str], *, now: float
+    db: Transaction, account_id: str, name: str, providers: Collection[str], *, now: float, actor: str | None = None
 ) -> Unlinked | LastWay | NoSuchLink:
-    """Take away a link of a person's own, unless nothing else opens the account.
+    """Take away a link of a person's own, unless nothing else opens the account. ``actor``: who does it, if it is not the person.
 
     The account's row is held: of two that take the last two away at once, one is told that it is the last, and a sign-in by the
     link comes before, and is ended, or finds the link no more.
@@ -113,7 +113,7 @@ def unlink(
     if not any(way.opens and way.name != name for way in ways_in(db, account_id, providers)):
         return LastWay()
     door = link.door
-    _remove(db, link, by="person", now=now)
+    _remove(db, link, by="person" if actor is None else "support", now=now, actor=actor)
     db.add(Revocation(kind="door", account_id=account_id, client_id=door, created_at=int(now)))
     return Unlinked(door)
 
@@ -159,12 +159,14 @@ def undo(db: Transaction, mailed: MailedLink, *, now: float) -> bool:
     return True
 
 
-def _remove(db: Transaction, link: Link, *, by: Literal["person", "mail"], now: float) -> None:
+def _remove(
+    db: Transaction, link: Link, *, by: Literal["person", "mail", "support"], now: float, actor: str | None = None
+) -> None:
     audit.record(
         db,
         audit.Event.person_unlinked,
         now=now,
-        actor=f"person:{link.account_id}",
+        actor=actor or f"person:{link.account_id}",
         account_id=link.account_id,
         door=link.door,
         by=by,

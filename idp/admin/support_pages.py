@@ -12,28 +12,37 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, abort, request
-from sqlalchemy import update
+from sqlalchemy import select
 from sqlalchemy.orm import Session as Transaction
 
-from idp import audit
+from idp import audit, throttle
 from idp.accounts.invitations import Host, InvitationRefused, send_again
-from idp.accounts.lifecycle import primary_email
+from idp.accounts.lifecycle import apply_revocations, primary_email
+from idp.accounts.ways import Unlinked, provider_named, unlink, ways_in
+from idp.admin import factor_removal
 from idp.admin.access import actor, admin_page, needs
-from idp.admin.staff import Right
+from idp.admin.staff import Right, is_staff
 from idp.attempts import Step, drain, find_attempt, mask_email, read_code, steps_of
+from idp.companies import CompanyRefused
 from idp.doors.saml_menus import menu_for
 from idp.errors import Unavailable
+from idp.mail import check_recipient
 from idp.members import tell_contacts
-from idp.models import Account, Attempt, AttemptStep, OutboxMail
+from idp.models import Account, Attempt, AttemptStep, Invitation, OutboxMail
+from idp.outbox import retry_mails
 from idp.parts import parts
 from idp.reasons import REASONS
 from idp.redirects import go
 from idp.redis_store import token_hash
+from idp.rendering import choose_language
 
 bp = Blueprint("support_pages", __name__)
 
 OPEN = 1800  # seconds for which an attempt may be looked at
-ACTS = ("mail", "invitation", "company")
+ACTS = ("mail", "throttle", "invitation", "company", "unlink")
+NOTICES = (*ACTS, "factors_ask", "factors_agree", "factors_withdraw", "not_done")
+STUCK = ("waiting", "bounced", "given_up")
+MAILS_SHOWN = 5
 
 
 @bp.get("/support")
@@ -86,13 +95,62 @@ def act(receipt: str) -> Response:
             abort(404)
         done = _do(db, wanted, attempt, now)
         if done:
-            event = audit.Event.support_acted
-            audit.record(
-                db, event, now=now, actor=actor().who, account_id=attempt.account_id, receipt=attempt.code, act=wanted
-            )
+            _note(db, attempt, wanted, now)
         else:
             db.rollback()
+    _apply()
     return go(f"/support/{receipt}", notice=wanted if done else "not_done")
+
+
+@bp.post("/support/<receipt>/factors")
+@needs(Right.support, fresh=True)
+def act_on_factors(receipt: str) -> Response:
+    """The caller has lost their second factors: ask that they are taken away, or agree as the second person."""
+    here, now = parts(), parts().clock()
+    wanted = request.form.get("act", "")
+    with here.database.transaction() as db:
+        attempt = _opened(db, receipt)
+        account = db.get(Account, attempt.account_id) if attempt.account_id else None
+        if account is None or wanted not in _factors(db, account.id, now):
+            abort(404)
+        try:
+            _do_to_factors(db, wanted, account, attempt.code, now)
+        except CompanyRefused:  # somebody else was faster
+            db.rollback()
+            return go(f"/support/{receipt}", notice="not_done")
+        _note(db, attempt, f"factors_{wanted}", now)
+    _apply()
+    return go(f"/support/{receipt}", notice=f"factors_{wanted}")
+
+
+def _do_to_factors(db: Transaction, wanted: str, account: Account, code: str, now: float) -> None:
+    here = parts()
+    match wanted:
+        case "ask":
+            factor_removal.ask(db, account.id, code, actor=actor().who, now=now)
+        case "withdraw":
+            factor_removal.withdraw(db, account.id)
+        case "agree":
+            factor_removal.agree(
+                db,
+                account.id,
+                actor=actor().who,
+                language=(account.locale or choose_language()).partition("-")[0],
+                sealer=here.sealer,
+                now=now,
+                random=here.random,
+            )
+
+
+def _note(db: Transaction, attempt: Attempt, act: str, now: float) -> None:
+    event = audit.Event.support_acted
+    audit.record(db, event, now=now, actor=actor().who, account_id=attempt.account_id, receipt=attempt.code, act=act)
+
+
+def _apply() -> None:
+    here = parts()
+    with suppress(Unavailable):  # the worker brings it to Redis when that is back
+        apply_revocations(here.database, here.store, here.clients, here.clock())
 
 
 def _do(db: Transaction, wanted: str, attempt: Attempt, now: float) -> bool:
@@ -100,14 +158,16 @@ def _do(db: Transaction, wanted: str, attempt: Attempt, now: float) -> bool:
     account = db.get(Account, attempt.account_id) if attempt.account_id else None
     match wanted:
         case "mail" if account is not None:
-            stuck = (
-                OutboxMail.recipient == primary_email(account).canonical,
-                OutboxMail.state.in_(("bounced", "given_up", "waiting")),
-                OutboxMail.created_at > now - 86400,
-            )
-            again = update(OutboxMail).where(*stuck).values(state="waiting", next_try_at=int(now), leased_until=None)
-            db.execute(again)
+            stuck = [mail.id for mail in _mails(db, account) if mail.state in STUCK]
+            return bool(retry_mails(db, stuck, actor=actor().who, now=now))
+        case "throttle" if account is not None:
+            for email in account.emails:
+                throttle.forgive(here.store, email=email.canonical, account_id=account.id, now=now)
             return True
+        case "unlink" if account is not None:
+            name = request.form.get("link", "")
+            outcome = unlink(db, account.id, name, here.providers, now=now, actor=actor().who)
+            return isinstance(outcome, Unlinked)
         case "invitation" if account is not None:
             try:
                 send_again(db, account.id, Host(actor().who, here.sealer, now, here.random))
@@ -134,9 +194,15 @@ def _case(code: str) -> str:
     return f"support-case:{{{token_hash(f'{actor().account_id} {code}')}}}"
 
 
+def _seconds_left(code: str) -> int:
+    """For how long the attempt is still open to this person."""
+    opened = parts().store.command("GET", _case(code))
+    return int(json.loads(opened)["at"] + OPEN - parts().clock()) if opened else 0
+
+
 def _opened(db: Transaction, receipt: str) -> Attempt:
     code = read_code(receipt)
-    attempt = find_attempt(db, code) if code is not None and parts().store.command("GET", _case(code)) else None
+    attempt = find_attempt(db, code) if code is not None and _seconds_left(code) > 0 else None
     if attempt is None:
         abort(404)
     return attempt
@@ -145,11 +211,38 @@ def _opened(db: Transaction, receipt: str) -> Attempt:
 def _possible(db: Transaction, attempt: Attempt) -> list[str]:
     """The safe things that this attempt calls for."""
     found = []
-    if attempt.account_id and db.get(Account, attempt.account_id) is not None:
-        found += ["mail", "invitation"]
-    if attempt.connection_id and attempt.reason and REASONS[attempt.reason].owner == "company":
+    account = db.get(Account, attempt.account_id) if attempt.account_id else None
+    if account is not None:
+        found += ["mail"] if any(mail.state in STUCK for mail in _mails(db, account)) else []
+        found.append("throttle")
+        found += ["invitation"] if _waits_for_invitation(db, account.id) else []
+        found += ["unlink"] if any(way.name for way in ways_in(db, account.id, parts().providers)) else []
+    reason = REASONS.get(attempt.reason or "")
+    if attempt.connection_id and reason is not None and reason.owner == "company":
         found.append("company")
     return found
+
+
+def _waits_for_invitation(db: Transaction, account_id: str) -> bool:
+    invitation = db.get(Invitation, account_id)
+    return invitation is not None and invitation.accepted_at is None
+
+
+def _mails(db: Transaction, account: Account) -> list[OutboxMail]:
+    """The newest mails to the person, of the last day."""
+    to = {check_recipient(address) for email in account.emails for address in (email.address, email.canonical)}
+    newest = select(OutboxMail).where(OutboxMail.recipient.in_(to), OutboxMail.created_at > parts().clock() - 86400)
+    return list(db.scalars(newest.order_by(OutboxMail.created_at.desc(), OutboxMail.id.desc()).limit(MAILS_SHOWN)))
+
+
+def _factors(db: Transaction, account_id: str, now: float) -> list[str]:
+    """What can be done about second factors: ask, or once somebody has asked, agree (another person) or withdraw it."""
+    if is_staff(db, account_id) or account_id == actor().account_id or not factor_removal.held_factors(db, account_id):
+        return []
+    asked = factor_removal.find_asked(db, account_id, now)
+    if asked is None:
+        return ["ask"]
+    return ["withdraw"] if asked.asked_by == actor().who else ["agree", "withdraw"]
 
 
 def _page(receipt: str) -> Response:
@@ -157,7 +250,6 @@ def _page(receipt: str) -> Response:
     notice = request.args.get("notice")
     with here.database.reading() as db:
         attempt = _opened(db, receipt)
-        opened = json.loads(here.store.command("GET", _case(attempt.code)) or '{"at": 0}')
         reason = REASONS.get(attempt.reason or "")
         connection = here.connections.load(db, attempt.connection_id) if attempt.connection_id else None
         account = db.get(Account, attempt.account_id) if attempt.account_id else None
@@ -175,14 +267,26 @@ def _page(receipt: str) -> Response:
             "state": account.state if account is not None else "",
             "steps": [_step(step) for step in steps_of(db, attempt.code)],
             "acts": _possible(db, attempt),
+            "ways": _ways(db, account.id) if account is not None else [],
+            "mails": [(mail.name, mail.state, mail.created_at) for mail in _mails(db, account)] if account else [],
+            "factors": _factors(db, account.id, now) if account is not None else [],
         }
     return admin_page(
         "admin/support_case.html",
         place="support",
-        minutes=max(1, int((opened["at"] + OPEN - now) // 60)),
-        notice=notice if notice in (*ACTS, "not_done") else None,
+        minutes=max(1, _seconds_left(attempt.code) // 60),
+        notice=notice if notice in NOTICES else None,
         **values,
     )
+
+
+def _ways(db: Transaction, account_id: str) -> list[dict[str, Any]]:
+    """The ways into the account, in words: which door, whether it opens, and what names a link that can be taken away."""
+    providers = parts().providers
+    return [
+        {"door": way.door, "provider": provider_named(way.door, providers), "opens": way.opens, "name": way.name}
+        for way in ways_in(db, account_id, providers)
+    ]
 
 
 def _step(step: AttemptStep) -> tuple[str, str, str, list[tuple[str, str]]]:

@@ -17,6 +17,7 @@ from idp.accounts.devices import describe_agent
 from idp.accounts.forgotten import LIFETIME, PATH, Asked, Means, Reset, answer_forgotten, find_reset, reset_password
 from idp.accounts.identity import canonical_email
 from idp.accounts.lifecycle import apply_revocations
+from idp.accounts.mailed_links import RESET, whose_link
 from idp.accounts.password_rules import Weak, about_account, judge, shortest_for
 from idp.accounts.remembered import remembered
 from idp.attempts import Step
@@ -137,9 +138,11 @@ def take_password() -> Response:
 
 def _over() -> Response:
     """The link counts no more: another one can be had at once. The same whatever has ended it."""
-    attempts = parts().attempts
-    g.receipt = attempts.start()
-    attempts.step(g.receipt, Step.page_failed, reason="reset_over")
+    here = parts()
+    with here.database.reading() as db:
+        whose = whose_link(db, opened_links.secret(), RESET)
+    g.receipt = here.attempts.start()
+    here.attempts.step(g.receipt, Step.page_failed, reason="reset_over", account_id=whose)
     return render_page("login/reset_over.html", 400, reason="reset_over", receipt=g.receipt)
 
 

@@ -18,6 +18,7 @@ from idp import opened_links
 from idp.accounts.devices import describe_agent
 from idp.accounts.invitations import PATH, Invited, find_invited, set_first_password, take_invitation
 from idp.accounts.lifecycle import apply_revocations
+from idp.accounts.mailed_links import INVITE, whose_link
 from idp.accounts.passkeys import NotBelieved, read_name
 from idp.accounts.password_rules import Weak, about_account, judge, shortest_for
 from idp.accounts.passwords import mark_of
@@ -196,7 +197,10 @@ def _invited() -> Invited:
     here = parts()
     with here.database.reading() as db:
         invited = find_invited(db, opened_links.secret(), here.clock())
+        whose = whose_link(db, opened_links.secret(), INVITE) if invited is None else None
     if invited is None:
+        g.receipt = here.attempts.start()
+        here.attempts.step(g.receipt, Step.page_failed, reason="invite_over", account_id=whose)
         raise PageError("invite_over")
     return invited
 

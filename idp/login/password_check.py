@@ -36,7 +36,15 @@ def try_password(email: str, password: str, receipt: str, *, signs_in: bool) -> 
         door = own_door(db, email, credentials.account_id, "password") if signs_in else OwnDoor()
     ticket = throttle.take_sign_in(here.store, email=email, network=peer(), device=device if known else None, now=now)
     if ticket.wait:
-        here.attempts.step(receipt, Step.throttled, reason="throttled", door="password", email=email, wait=ticket.wait)
+        here.attempts.step(
+            receipt,
+            Step.throttled,
+            reason="throttled",
+            door="password",
+            account_id=credentials.account_id,
+            email=email,
+            wait=ticket.wait,
+        )
         return ticket.wait
     try:
         checked = check_password(credentials, password, here.hasher)

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from idp.admin.invitation_list import MOST, read_list
+from idp.admin.invite_pages import LARGEST
 from idp.models import Account, CompanyDomain, Email, Invitation, Member, OutboxMail
 from idp.parts import Parts
 from tests.administrator import Administrator, add_company, add_person
@@ -80,6 +81,23 @@ def test_what_is_refused_for_one_holds_up_nobody_else(ada: Administrator, parts:
 def test_a_file_does_as_well(ada: Administrator, parts: Parts, company: str) -> None:
     file = (io.BytesIO("\ufeffgus@acme.example;Gus\n".encode()), "people.csv")
     assert "gus@acme.example" in text(ask(ada, company, "", file=file))
+
+
+def test_a_file_of_a_french_spreadsheet_keeps_its_names(ada: Administrator, company: str) -> None:
+    file = (io.BytesIO("gus@acme.example;René Noël\r\n".encode("cp1252")), "people.csv")
+    assert "René Noël" in text(ask(ada, company, "", file=file))
+
+
+def test_a_file_with_the_line_ends_of_an_old_mac_is_read_line_by_line(ada: Administrator, company: str) -> None:
+    file = (io.BytesIO(b"gus@acme.example\rbea@acme.example\r"), "people.csv")
+    seen = ask(ada, company, "", file=file)
+    assert seen.status_code == 200 and "bea@acme.example" in text(seen) and 'class="failed"' not in text(seen)
+
+
+def test_a_list_that_is_too_long_is_refused_and_not_cut(ada: Administrator, company: str) -> None:
+    people = b"gus@acme.example," + b" " * LARGEST + b"\nbea@acme.example"
+    assert ask(ada, company, "", file=(io.BytesIO(people), "people.csv")).status_code == 400
+    assert ask(ada, company, people.decode()).status_code == 400
 
 
 @pytest.mark.parametrize("people", ["", "\n\n", ",,,", "\x00", "x" * 70_000, "=cmd|' /C calc'!A1", '"unclosed'])

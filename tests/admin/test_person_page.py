@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from idp.members import set_role
+from idp.members import add_member, set_role
 from idp.models import Account, AuditEvent, Invitation, Member, OutboxMail, Seat, Totp
 from idp.parts import Parts
 from tests.administrator import Administrator, add_company, add_person
@@ -183,6 +183,50 @@ def test_a_removal_that_nobody_agreed_to_is_over_after_a_day(
     assert abe.open("POST", at, data={"csrf": abe.token(page), "answer": "yes"}).status_code == 409
     with parts.database.reading() as db:
         assert db.get(Totp, bob) is not None
+
+
+@pytest.mark.parametrize("lost", ["role", "account"])
+def test_ad_06_what_a_former_administrator_asked_for_needs_two_others(
+    ada: Administrator, administrator: At, parts: Parts, company: str, bob: str, clock: Clock, lost: str
+) -> None:
+    abe = add_person(parts, "abe@acme.example", company=company, role="administrator")
+    with parts.database.transaction() as db:
+        db.add(Totp(account_id=bob, sealed_secret="x", last_step=0, created_at=int(clock())))
+    second = administrator("abe@acme.example")
+    second.sign_in()
+    do(second, company, bob, "factors", reason="lost")
+    at = f"/companies/{company}/people/{bob}"
+    assert 'id="factors-agree"' in text(ada.get(at))
+    if lost == "role":
+        do(ada, company, abe, "role", role="member")
+    else:
+        do(ada, company, abe, "suspend")
+    page = ada.get(at)
+    assert 'id="factors-agree"' not in text(page)
+    answer = ada.open("POST", f"{at}/factors/agree", data={"csrf": ada.token(page), "answer": "yes"})
+    assert answer.status_code == 409
+    with parts.database.reading() as db:
+        assert db.get(Totp, bob) is not None
+
+
+def test_ad_06_a_company_hears_nothing_of_what_the_one_before_asked_for(
+    ada: Administrator, administrator: At, parts: Parts, company: str, bob: str, clock: Clock
+) -> None:
+    with parts.database.transaction() as db:
+        db.add(Totp(account_id=bob, sealed_secret="x", last_step=0, created_at=int(clock())))
+    do(ada, company, bob, "factors", reason="She stood before me.")
+    do(ada, company, bob, "remove")
+    other = add_company(parts, "Other")
+    add_person(parts, "eve@other.example", company=other, role="administrator")
+    with parts.database.transaction() as db:
+        add_member(db, other, bob, "member", actor="operator:test", now=clock(), vouched=True)
+    eve = administrator("eve@other.example")
+    eve.sign_in()
+    at = f"/companies/{other}/people/{bob}"
+    page = eve.get(at)
+    assert page.status_code == 200 and "She stood before me." not in text(page)
+    answer = eve.open("POST", f"{at}/factors/agree", data={"csrf": eve.token(page), "answer": "yes"})
+    assert answer.status_code == 409
 
 
 def test_somebody_of_the_provider_is_not_a_companys_to_change(ada: Administrator, parts: Parts, company: str) -> None:
