@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session as Transaction
 
 from idp import audit
 from idp.accounts.changed_factor import Change, Factor, tell_changed_factor
 from idp.accounts.lifecycle import end_everything
+from idp.admin.staff import STAFF_RIGHTS, Right
 from idp.companies import CompanyRefused
-from idp.models import Account, Device, FactorRemoval, Passkey, RecoveryCode, Totp
+from idp.models import Account, Device, FactorRemoval, Member, Passkey, RecoveryCode, Staff, Totp
 from idp.sealing import Sealer
 
 ASKED_FOR = 86400  # seconds in which somebody else has to agree
@@ -42,9 +43,9 @@ def held_factors(db: Transaction, account_id: str) -> list[Factor]:
 
 
 def find_asked(db: Transaction, account_id: str, now: float) -> Asked | None:
-    """What waits for a second person, if anything does."""
+    """What waits for a second person, if anything does. It counts while whoever asked may still ask for it."""
     row = db.get(FactorRemoval, account_id, populate_existing=True)
-    if row is None or row.expires_at <= now:
+    if row is None or row.expires_at <= now or not _may_ask(db, row.asked_by, account_id):
         return None
     return Asked(row.asked_by, row.reason, row.expires_at)
 
@@ -103,3 +104,16 @@ def agree(
     withdraw(db, account_id)
     event = audit.Event.person_factors_removed
     end_everything(db, account_id, event=event, actor=actor, now=now)
+
+
+def _may_ask(db: Transaction, asked_by: str, account_id: str) -> bool:
+    """Whether somebody, as the audit names them, is an administrator of the person's company, or may support everybody."""
+    asker = asked_by.removeprefix("person:")
+    theirs = select(Member.company_id).where(Member.account_id == account_id).scalar_subquery()
+    administrator = exists().where(
+        Member.account_id == asker, Member.role == "administrator", Member.company_id == theirs
+    )
+    supporting = [role for role, rights in STAFF_RIGHTS.items() if Right.support in rights]
+    supporter = exists().where(Staff.account_id == asker, Staff.role.in_(supporting))
+    active = exists().where(Account.id == asker, Account.state == "active")
+    return bool(db.scalar(select(active & (administrator | supporter))))
