@@ -27,6 +27,14 @@ class Line:
     wrong: str
 
 
+def read_file(content: bytes) -> str:
+    """The text of a file: UTF-8, or what spreadsheets of Western Europe write where it is not."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace")
+
+
 def read_list(text: str, *, role: str, language: str) -> list[Line]:
     """The people of a list of comma- or semicolon-separated values: address, name, role; the last two may be missing.
 
@@ -36,7 +44,8 @@ def read_list(text: str, *, role: str, language: str) -> list[Line]:
     separator = ";" if text.partition("\n")[0].count(";") > text.partition("\n")[0].count(",") else ","
     lines: list[Line] = []
     seen: set[str] = set()
-    for number, cells in enumerate(csv.reader(io.StringIO(text.replace("\x00", "")), delimiter=separator), 1):
+    written = io.StringIO(text.replace("\x00", ""), newline=None)  # a line ends as any system ends it
+    for number, cells in enumerate(csv.reader(written, delimiter=separator), 1):
         told = [cell.strip() for cell in cells]
         if not any(told) or (number == 1 and told[0].lower() in _HEADINGS):
             continue

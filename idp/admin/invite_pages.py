@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 from idp.accounts.invitations import Guest, InvitationRefused, invite
 from idp.accounts.lifecycle import AddressTaken, apply_revocations
 from idp.admin.access import admin_page, host, needs
-from idp.admin.invitation_list import MOST, Line, read_list
+from idp.admin.invitation_list import MOST, Line, read_file, read_list
 from idp.admin.staff import Right
 from idp.companies import CompanyRefused, find_company
 from idp.errors import Unavailable
@@ -20,7 +20,7 @@ from idp.parts import parts
 bp = Blueprint("invite_pages", __name__)
 
 PATH = "/companies/<company_id>/people/invite"
-LARGEST = 64 * 1024  # characters of a list
+LARGEST = 64 * 1024  # bytes of a file, characters of a list
 
 
 @bp.get(PATH)
@@ -36,14 +36,17 @@ def take_list(company_id: str) -> Response:
     """Show each line with what is wrong with it; invite the others when that has been seen. Each person is a transaction of their own:
     what is refused for one holds up nobody else, and a list that is sent once more invites nobody twice."""
     form, sent = request.form, request.files.get("file")
-    uploaded = sent.read(LARGEST).decode("utf-8-sig", "replace") if sent is not None else ""
-    people = (uploaded or form.get("people", ""))[:LARGEST]
+    uploaded = sent.read(LARGEST + 1) if sent is not None else b""
+    people = read_file(uploaded) if uploaded else form.get("people", "")
+    too_long = max(len(uploaded), len(people)) > LARGEST  # cut off somewhere, an address would be somebody else's
     role = form.get("role", "member")
     role = role if role in ROLES else "member"
     language = form.get("language", "")
     language = language if language in parts().languages.supported else parts().languages.supported[0]
-    lines = read_list(people, role=role, language=language)
-    typed = {"people": people, "role": role, "language": language}
+    lines = [] if too_long else read_list(people, role=role, language=language)
+    typed = {"people": "" if too_long else people, "role": role, "language": language}
+    if too_long:
+        return _page(company_id, typed, problem="invite.too_many", status=400)
     if not lines or len(lines) > MOST:
         return _page(company_id, typed, problem="invite.nobody" if not lines else "invite.too_many", status=400)
     if form.get("confirm") != "yes":
