@@ -89,7 +89,8 @@ def _reasons() -> str:
 
 
 def _audit_events() -> str:
-    rows = [(f"`{event.value}`", event.meaning) for event in Event]
+    words = Languages()
+    rows = [(f"`{event.value}`", words.text("en", f"audit.{event.value}")) for event in Event]
     return _page(
         "Audit events",
         "Who did what to whom, in the table `audit_events`, written in the transaction of the act itself (acts on keys and on "

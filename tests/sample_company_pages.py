@@ -18,6 +18,8 @@ def _audit(x: Text, **more: Any) -> dict[str, Any]:
         {
             "at": "2026-11-22 10:00:00",
             "event": "company.role_changed",
+            "known": True,
+            "by": "",
             "who": x("ada@acme.example"),
             "whom": x("bob@acme.example"),
             "facts": facts,
@@ -25,6 +27,8 @@ def _audit(x: Text, **more: Any) -> dict[str, Any]:
         {
             "at": "2026-11-22 09:00:00",
             "event": "person.signed_in",
+            "known": True,
+            "by": "somebody",
             "who": x("bob@acme.example"),
             "whom": "",
             "facts": [],

@@ -14,6 +14,7 @@ from idp import audit
 from idp.audit import Event, record
 from idp.config import Config
 from idp.database import Database
+from idp.languages import Languages
 from idp.models import AuditEvent
 
 SOURCES = sorted(path for path in Path(audit.__file__).parent.rglob("*.py") if path.name != "audit.py")
@@ -68,10 +69,12 @@ def test_the_operator_is_named() -> None:
 
 
 def test_events_have_one_grammar_and_a_sentence() -> None:
+    words = Languages()
     for event in Event:
         assert re.fullmatch(r"[a-z]+\.[a-z_]+", event.value)
         assert event.name == event.value.replace(".", "_")
-        assert event.meaning.endswith(".")
+        for language in words.supported:
+            assert words.text(language, f"audit.{event.value}").endswith(".")
 
 
 def test_every_event_is_recorded_somewhere() -> None:

@@ -17,12 +17,13 @@ from idp.admin.staff import Right
 from idp.audit_export import CONTENT_TYPES, FORMS, written
 from idp.audit_trail import PAGE, Wanted, newest, walk
 from idp.companies import find_company
-from idp.models import AuditEvent, Email
+from idp.models import AuditEvent, Email, Member
 from idp.parts import parts
 
 bp = Blueprint("audit_pages", __name__)
 
 NOBODY = "-"  # an account that there is not
+KINDS = frozenset(event.value for event in audit.Event)
 
 
 @bp.route("/companies/<company_id>/audit", methods=["GET", "POST"])
@@ -61,8 +62,8 @@ def _page(company_id: str | None) -> Response:
         company = find_company(db, company_id) if company_id is not None else None
         wanted = _wanted(company_id)
         rows = newest(db, wanted, before=before, limit=PAGE + 1)
-        people = _people(db, rows)
-        shown = [_said(row, people) for row in rows[:PAGE]]
+        people = _people(db, rows, company_id)
+        shown = [_said(row, people, company_id) for row in rows[:PAGE]]
     last = rows[PAGE - 1] if len(rows) > PAGE else None
     return admin_page(
         "admin/audit.html",
@@ -92,7 +93,6 @@ def _file(company_id: str | None) -> Response:
 def _wanted(company_id: str | None) -> Wanted:
     """What the form asks for; a person by their address, which stands in no address of ours."""
     form = request.form
-    kinds = {event.value for event in audit.Event}
     person, account_id = form.get("person", "").strip()[:320], None
     if person:
         with parts().database.reading() as db:
@@ -103,7 +103,7 @@ def _wanted(company_id: str | None) -> Wanted:
                 account_id = NOBODY
     return Wanted(
         company_id=company_id,
-        event=form["event"] if form.get("event") in kinds else None,
+        event=form["event"] if form.get("event") in KINDS else None,
         account_id=account_id,
         since=_second(form.get("since", ""), 0),
         until=_second(form.get("until", ""), 86400),
@@ -117,20 +117,32 @@ def _second(day: str, more: int) -> int | None:
         return None
 
 
-def _people(db: Transaction, rows: list[AuditEvent]) -> dict[str, str]:
-    """The addresses of whoever is named in these rows."""
+def _people(db: Transaction, rows: list[AuditEvent], company_id: str | None) -> dict[str, str]:
+    """The addresses of whoever is named in these rows; to a company of its own people alone: where those who have left are now, and who
+    works at the provider, is not its business."""
     ids = {row.account_id for row in rows if row.account_id}
     ids |= {row.actor.removeprefix("person:") for row in rows if row.actor.startswith("person:")}
-    found = db.execute(select(Email.account_id, Email.address).where(Email.account_id.in_(ids), Email.primary))
-    return {account_id: address for account_id, address in found}  # noqa: C416 rows are no pairs to mypy
+    query = select(Email.account_id, Email.address).where(Email.account_id.in_(ids), Email.primary)
+    if company_id is not None:
+        query = query.join(Member, Member.account_id == Email.account_id).where(Member.company_id == company_id)
+    return {account_id: address for account_id, address in db.execute(query)}  # noqa: C416 rows are no pairs to mypy
 
 
-def _said(row: AuditEvent, people: dict[str, str]) -> dict[str, Any]:
-    own = row.actor.removeprefix("person:") if row.actor.startswith("person:") else None
+def _said(row: AuditEvent, people: dict[str, str], company_id: str | None) -> dict[str, Any]:
+    kind, _, name = row.actor.partition(":")
+    own = name if kind == "person" else None
+    by = "system" if row.actor == "system" else ""
+    if company_id is not None and kind == "operator":
+        by = "provider"
+    elif company_id is not None and own is not None and own not in people:
+        by = "somebody"
+    whom = people.get(row.account_id or "", "" if company_id is not None else row.account_id)
     return {
         "at": datetime.fromtimestamp(row.at, UTC).strftime("%Y-%m-%d %H:%M:%S"),
         "event": row.event,
+        "known": row.event in KINDS,
         "who": people.get(own, own) if own is not None else row.actor,
-        "whom": people.get(row.account_id, row.account_id) if row.account_id and row.account_id != own else "",
+        "by": by,
+        "whom": whom if row.account_id != own else "",
         "facts": [(name, str(value)) for name, value in row.facts.items() if name != "company"],
     }

@@ -8,6 +8,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from idp import audit
+from idp.members import remove_member
 from idp.parts import Parts
 from tests.administrator import Administrator, add_company, add_person
 
@@ -94,3 +95,34 @@ def test_operators_see_all_and_support_nothing(administrator: At, parts: Parts, 
     sue.sign_in("/support")
     assert sue.get("/operator/audit").status_code == 403
     assert sue.get(f"/companies/{company}/audit").status_code == 404
+
+
+def test_what_happened_stands_there_in_words(ada: Administrator, parts: Parts, company: str) -> None:
+    at = f"/companies/{company}/audit"
+    for language in parts.languages.supported:
+        shown = text(ada.get(at, headers={"Accept-Language": language}))
+        assert parts.languages.text(language, "audit.company.created").split("’")[0] in shown
+
+
+def test_a_company_reads_no_address_of_somebody_who_is_not_its_own(
+    ada: Administrator, administrator: At, parts: Parts, company: str
+) -> None:
+    """Who has left may have another address by now, and another company; who works at the provider is not the company's business."""
+    bob = add_person(parts, "bob@acme.example", company=company)
+    sue = add_person(parts, "sue@provider.example", staff="support")
+    now = parts.clock()
+    with parts.database.transaction() as db:
+        audit.record(
+            db, audit.Event.support_looked, now=now, actor=f"person:{sue}", account_id=bob, receipt="K7QX-2M4P"
+        )
+        audit.record(db, audit.Event.company_renamed, now=now, actor="operator:root", company=company, name="Acme")
+    at = f"/companies/{company}/audit"
+    assert "bob@acme.example" in text(ada.get(at))
+    with parts.database.transaction() as db:
+        remove_member(db, company, bob, actor="operator:test", now=now)
+    shown = text(ada.get(at))
+    assert "bob@acme.example" not in shown and "sue@provider.example" not in shown and "operator:root" not in shown
+    assert parts.languages.text("en", "audit.by.somebody") in shown
+    add_person(parts, "olga@example.org", staff="operator_read_only")
+    olga = administrator("olga@example.org")
+    assert "sue@provider.example" in text(olga.sign_in("/operator/audit"))
