@@ -36,6 +36,7 @@ class Event(StrEnum):
     person_factor_added = "person.factor_added"
     person_factor_removed = "person.factor_removed"
     person_factor_removal_asked = "person.factor_removal_asked"
+    person_factor_removal_withdrawn = "person.factor_removal_withdrawn"
     person_factors_removed = "person.factors_removed"
     person_disowned_factor = "person.disowned_factor"
     person_signed_out = "person.signed_out"

@@ -1042,6 +1042,11 @@ _TABLE = (
     ),
     Reason("person_not_suspended", "person", "An account that is not suspended was to be reactivated."),
     Reason(
+        "person_suspended_by_provider",
+        "operator",
+        "A company's administrator tried to reactivate an account that an operator had suspended.",
+    ),
+    Reason(
         "factor_removal_reason", "person", "The removal of somebody's second factors was asked for without a reason."
     ),
     Reason("factor_removal_none", "person", "The person has no second factor that could be taken away."),

@@ -69,9 +69,11 @@ def ask(db: Transaction, account_id: str, reason: str, *, actor: str, now: float
     audit.record(db, event, now=now, actor=actor, account_id=account_id, reason=reason)
 
 
-def withdraw(db: Transaction, account_id: str) -> None:
+def withdraw(db: Transaction, account_id: str, *, actor: str, now: float) -> None:
     """Nobody shall agree to it any more."""
     db.execute(delete(FactorRemoval).where(FactorRemoval.account_id == account_id))
+    event = audit.Event.person_factor_removal_withdrawn
+    audit.record(db, event, now=now, actor=actor, account_id=account_id)
 
 
 def agree(
@@ -101,7 +103,7 @@ def agree(
     for table in (Passkey, Totp, RecoveryCode):
         db.execute(delete(table).where(table.account_id == account_id))
     db.execute(update(Device).where(Device.account_id == account_id).values(remembered_until=None))
-    withdraw(db, account_id)
+    db.execute(delete(FactorRemoval).where(FactorRemoval.account_id == account_id))
     event = audit.Event.person_factors_removed
     end_everything(db, account_id, event=event, actor=actor, now=now)
 

@@ -19,7 +19,7 @@ from idp.accounts.ways import ways_in
 from idp.admin import factor_removal
 from idp.admin.access import actor, admin_page, host, needs
 from idp.admin.factor_removal import find_asked, held_factors
-from idp.admin.staff import Right, is_staff
+from idp.admin.staff import Right, is_staff, suspended_by_provider
 from idp.companies import CompanyRefused, find_company
 from idp.errors import IdpError, Unavailable
 from idp.members import ROLES, name_break_glass, only_administrator_of, remove_member, set_role
@@ -103,6 +103,8 @@ def take_reactivation(company_id: str, account_id: str) -> Response:
     def act(db: Transaction, account: Account) -> None:
         if account.state != "suspended":
             raise CompanyRefused("person_not_suspended")
+        if suspended_by_provider(db, account.id) and not actor().may(Right.change_operations):
+            raise CompanyRefused("person_suspended_by_provider")
         reactivate(db, account, actor=actor().who, now=parts().clock())
 
     return _do(company_id, account_id, act, "reactivated")
@@ -184,7 +186,7 @@ def agree_to_factors(company_id: str, account_id: str) -> Response:
 
     def act(db: Transaction, account: Account) -> None:
         if request.form.get("answer") == "no":
-            factor_removal.withdraw(db, account.id)
+            factor_removal.withdraw(db, account.id, actor=actor().who, now=here.clock())
             return
         language = (account.locale or choose_language()).partition("-")[0]
         factor_removal.agree(

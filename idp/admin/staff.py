@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session as Transaction
 
 from idp import audit
 from idp.companies import CompanyRefused
-from idp.models import Account, Company, Email, Member, Staff
+from idp.models import Account, AuditEvent, Company, Email, Member, Staff
 from idp.search_terms import full_name
 
 StaffRole = Literal["support", "operator", "operator_read_only"]
@@ -201,3 +201,12 @@ def _other_operators(db: Transaction, account_id: str) -> list[str]:
 def is_staff(db: Transaction, account_id: str) -> bool:
     """Whether somebody has a role at the provider."""
     return db.get(Staff, account_id) is not None
+
+
+def suspended_by_provider(db: Transaction, account_id: str) -> bool:
+    """Whether it was the provider that suspended an account: a command, or somebody with a role there. Its company does not undo that."""
+    latest = select(AuditEvent.actor).where(
+        AuditEvent.account_id == account_id, AuditEvent.event == audit.Event.person_suspended.value
+    )
+    by = db.scalar(latest.order_by(AuditEvent.id.desc()).limit(1)) or ""
+    return not by.startswith("person:") or is_staff(db, by.removeprefix("person:"))

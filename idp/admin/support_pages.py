@@ -129,7 +129,7 @@ def _do_to_factors(db: Transaction, wanted: str, account: Account, code: str, no
         case "ask":
             factor_removal.ask(db, account.id, code, actor=actor().who, now=now)
         case "withdraw":
-            factor_removal.withdraw(db, account.id)
+            factor_removal.withdraw(db, account.id, actor=actor().who, now=now)
         case "agree":
             factor_removal.agree(
                 db,

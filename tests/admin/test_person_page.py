@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from idp.accounts.lifecycle import suspend
 from idp.members import add_member, set_role
 from idp.models import Account, AuditEvent, Invitation, Member, OutboxMail, Seat, Totp
 from idp.parts import Parts
@@ -71,6 +72,20 @@ def test_who_is_suspended_is_out_at_once_and_the_audit_says_why(
     [event] = events(parts, "person.suspended")
     assert event.facts["reason"] == "left the company" and event.actor.startswith("person:")
     do(ada, company, bob, "reactivate")
+    assert state_of(parts, bob) == "active"
+
+
+def test_whom_the_provider_has_suspended_a_company_does_not_bring_back(
+    ada: Administrator, administrator: At, parts: Parts, company: str, bob: str
+) -> None:
+    with parts.database.transaction() as db:
+        suspend(db, db.get_one(Account, bob), actor="operator:root", now=parts.clock())
+    assert do(ada, company, bob, "reactivate").status_code == 409
+    assert state_of(parts, bob) == "suspended"
+    add_person(parts, "olga@example.org", staff="operator")
+    olga = administrator("olga@example.org")
+    olga.sign_in()
+    do(olga, company, bob, "reactivate")
     assert state_of(parts, bob) == "active"
 
 
