@@ -77,13 +77,13 @@ def jobs(parts: Parts) -> list[Job]:
         ),
         Job("metadata", reader.refresh_due, every=30.0, threads=4),  # as for domains
         Job("certificates", lambda: warn_of_certificates(database, parts.sealer, clock()), every=3600.0),
-        Job("audit", lambda: seal(database, audit_key), every=5.0),
+        Job("audit", lambda: seal(database, audit_key), every=10.0),
         *(
-            Job(f"audit-{name}", partial(deliver, database, name, send, clock), every=5.0)
+            Job(f"audit-{name}", partial(deliver, database, name, send, clock), every=10.0)
             for name, send in receivers(parts.config, parts.outgoing, clock).items()
         ),
         Job("prune", lambda: prune(database, clock()), every=3600.0),
-        Job("policy_notices", lambda: tell_next(database, parts.sealer, clock()), every=5.0),
+        Job("policy_notices", lambda: tell_next(database, parts.sealer, clock()), every=10.0),
         Job("erase", lambda: erase_closed(database, clock()), every=3600.0),
     ]
     if parts.config.smtp:
