@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session as Transaction
 
 from idp.accounts.sessions import Session
+from idp.mail import check_recipient
 from idp.models import (
     Account,
     Attempt,
@@ -23,6 +24,7 @@ from idp.models import (
     Consent,
     Device,
     EmailChange,
+    FactorRemoval,
     HeldAddress,
     Invitation,
     Link,
@@ -32,6 +34,7 @@ from idp.models import (
     ProductUse,
     RecoveryCode,
     Seat,
+    Staff,
     Totp,
 )
 
@@ -42,7 +45,8 @@ MOST = 1000  # of the newest receipts, mails and audit records each
 def own_records(db: Transaction, account_id: str, sessions: Iterable[Session], *, now: float) -> dict[str, Any]:
     """What docs/own-data.md describes, as JSON knows it; times are RFC 3339 in UTC."""
     account = db.get_one(Account, account_id)
-    addresses = [email.canonical for email in account.emails]
+    # As they are unique, and as mails are queued to them: a domain with other letters has two spellings.
+    addresses = {spelled for one in account.emails for spelled in (one.canonical, check_recipient(one.address))}
     return {
         "format": FORMAT,
         "made_at": _time(now),
@@ -82,6 +86,8 @@ def own_records(db: Transaction, account_id: str, sessions: Iterable[Session], *
             for one in sessions
         ],
         "products": _rows(db, ProductUse, account_id, "client_id first_at last_at"),
+        "role_at_the_provider": _rows(db, Staff, account_id, "role created_at"),
+        "removal_of_factors": _rows(db, FactorRemoval, account_id, "reason expires_at"),
         "seats": _rows(db, Seat, account_id, "client_id role granted_at"),
         "consents": _rows(db, Consent, account_id, "client_id scopes given_at"),
         "mails": _listed(

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from idp.accounts import own_records
 from idp.accounts.lifecycle import change_claims
 from idp.attempts import drain
+from idp.mail import queue_mail
 from idp.models import Account, Device, Password, Table
 from idp.parts import Parts
 from tests.company_records import add_company, add_person
@@ -34,6 +35,8 @@ TOLD = {
     "consents": "consents",
     "product_uses": "products",
     "seats": "seats",
+    "staff": "role_at_the_provider",
+    "factor_removals": "removal_of_factors",
     "attempts": "activity",
     "audit_events": "audit",
 }
@@ -82,6 +85,17 @@ def test_the_file_says_who_how_and_what(walker: Walker, parts: Parts, alice: str
     assert {step["what"] for step in told["activity"][0]["steps"]} >= {"password_checked", "session_opened"}
     assert "person.signed_in" in {row["event"] for row in told["audit"]}
     assert told["made_at"].endswith("Z")
+
+
+def test_mails_to_an_address_whose_domain_has_other_letters_are_told_too(walker: Walker, parts: Parts) -> None:
+    person = add_carol(parts, "Carol@bücher.example")
+    with parts.database.transaction() as db:
+        account = db.get_one(Account, person)
+        for recipient in (account.emails[0].address, account.emails[0].canonical, "carol@example.org"):
+            queue_mail(db, name="test", recipient=recipient, language="en", now=parts.clock(), sealer=parts.sealer)
+    with parts.database.reading() as db:
+        told = own_records.own_records(db, person, (), now=parts.clock())["mails"]
+    assert {mail["recipient"] for mail in told} == {"carol@bücher.example", "carol@xn--bcher-kva.example"}
 
 
 def test_no_secret_is_in_it_and_nothing_of_anybody_else(walker: Walker, parts: Parts, alice: str) -> None:
