@@ -17,6 +17,7 @@ from idp.accounts.closing import tell_closed
 from idp.accounts.identity import Address, read_address
 from idp.accounts.lifecycle import address_is_free, change_claims, end_everything, primary_email
 from idp.accounts.mailed_links import AT_NEW, AT_OLD, end_links, find_link, find_newest_link, make_link, take_link
+from idp.accounts.reclaimed import take_out_since
 from idp.accounts.recovery_address import Means
 from idp.enforcement import ClosedBy, own_door
 from idp.mail import DAY, queue_mail
@@ -189,8 +190,9 @@ def find_revertible(db: Transaction, secret: str, now: float) -> tuple[str, str]
 
 
 def revert(db: Transaction, secret: str, means: Means) -> tuple[str, str] | None:
-    """The old mailbox takes its address back, and everybody is signed out: whoever changed it may be signed in. The mailbox that loses
-    the account is told. An account that was closed meanwhile can be opened again from the old mailbox alone.
+    """The old mailbox takes its address back, and everybody is signed out: whoever changed it may be signed in. By what they have put
+    into the account since, they do not come back. The mailbox that loses the account is told. An account that was closed meanwhile
+    can be opened again from the old mailbox alone.
 
     :returns: the account and its address; None when the link is over.
     """
@@ -199,10 +201,12 @@ def revert(db: Transaction, secret: str, means: Means) -> tuple[str, str] | None
         return None
     account_id = found[0]
     account = db.get_one(Account, account_id, with_for_update=True, populate_existing=True)
-    if find_revertible(db, secret, means.now) is None or take_link(db, secret, REVERT, means.now) is None:
+    link = take_link(db, secret, REVERT, means.now) if find_revertible(db, secret, means.now) is not None else None
+    if link is None:
         return None
     address, lost = read_address(found[1]), primary_email(account).address
     db.execute(delete(HeldAddress).where(HeldAddress.canonical == address.canonical))
+    take_out_since(db, account, link, now=means.now)
     claims = {"email": address.written, "email_verified": True}
     change_claims(db, account, claims, actor=f"person:{account_id}", now=means.now)
     _throw_out(db, account_id, means.now)
@@ -286,7 +290,7 @@ def _queue(
         db,
         name=name,
         recipient=recipient,
-        language=means.language,
+        language=own.account.locale or means.language,  # whoever opened a link may speak another
         now=means.now,
         sealer=means.sealer,
         secrets={"link": link},

@@ -5,17 +5,35 @@ from __future__ import annotations
 import pytest
 from werkzeug.test import TestResponse
 
-from idp.accounts.lifecycle import suspend
-from idp.models import Account, AuditEvent, Email, EmailChange, HeldAddress
+from idp.accounts.lifecycle import set_password, suspend
+from idp.models import (
+    Account,
+    AuditEvent,
+    Email,
+    EmailChange,
+    HeldAddress,
+    Link,
+    Member,
+    OutboxMail,
+    Passkey,
+    Password,
+    RecoveryCode,
+    SearchTerm,
+    Totp,
+)
 from idp.parts import Parts
 from idp.worker import prune
+from tests import canaries
 from tests.conftest import Clock
+from tests.factors import add_app, add_codes
+from tests.forgetful import NEW as MENDED
 from tests.forgetful import ask, mails, reset_link, set_new
 from tests.journey import PASSWORD, Walker, add_carol
 from tests.newcomers import handle_in, is_signed_in, mailed, text, unverify
 from tests.saml_parties import Customer, belong, decide_for
 
 OLD, NEW = "carol@example.org", "carol@home.example"
+THEIRS = canaries.register("mallorys own long sentence about figs", "password")
 
 
 @pytest.fixture
@@ -174,6 +192,91 @@ def test_each_old_address_can_be_taken_back(signed_in: Walker, mailbox: Walker, 
     page = mailbox.follow(mailbox.get(first))
     assert mailbox.submit(page, "/me/email/revert").status_code == 200
     assert address_of(parts, carol) == OLD
+
+
+def take_back(mailbox: Walker, link: str) -> str:
+    return text(mailbox.submit(mailbox.follow(mailbox.get(link)), "/me/email/revert"))
+
+
+def test_whoever_changed_it_twice_does_not_come_back_by_the_address_between(
+    signed_in: Walker, mailbox: Walker, parts: Parts, carol: str
+) -> None:
+    """Carol's, then mallory's, then another one of mallory's: once carol has taken hers back, mallory's first takes back nothing."""
+    change(signed_in, mailbox, parts, "first@evil.example")
+    to_carol = mailed(parts, "email_changed")
+    change(signed_in, mailbox, parts, "second@evil.example")
+    to_mallory = mailed(parts, "email_changed")
+    assert 'id="email-reverted-page"' in take_back(mailbox, to_carol)
+    assert mailbox.follow(mailbox.get(to_mallory)).status_code == 400
+    assert address_of(parts, carol) == OLD
+    with parts.database.reading() as db:
+        assert db.query(HeldAddress).count() == 0
+
+
+def test_by_what_was_put_into_the_account_meanwhile_nobody_comes_back(
+    signed_in: Walker, mailbox: Walker, parts: Parts, carol: str, acme: Customer, clock: Clock
+) -> None:
+    """All of it was announced to the other mailbox alone."""
+    clock.advance(60)
+    change(signed_in, mailbox, parts, "mallory@acme.example")
+    back = mailed(parts, "email_changed")
+    clock.advance(60)
+    add_app(parts, carol)
+    add_codes(parts, carol)
+    belong(parts.database, acme, carol, "administrator", now=clock())
+    decide_for(parts.database, acme, sso="required")  # it alone would sign carol in
+    now = int(clock())
+    with parts.database.transaction() as db:
+        account = db.get_one(Account, carol)
+        account.recovery_email, account.recovery_verified_at = "mallory@evil.example", now
+        set_password(db, account, parts.hasher.hash(THEIRS), actor="test", now=now)
+        key = {"credential_id": "cred", "public_key": "key", "name": "Theirs", "created_at": now}
+        db.add(Passkey(account_id=carol, **key))
+        for door in ("google", "company"):
+            db.add(Link(account_id=carol, issuer=f"of {door}", subject="mallory", door=door, created_at=now))
+    assert 'id="email-reverted-page"' in take_back(mailbox, back)
+    with parts.database.reading() as db:
+        for table in (Password, Passkey, Totp, RecoveryCode, Link, Member):
+            assert db.query(table).filter_by(account_id=carol).count() == 0, table
+        assert db.get_one(Account, carol).recovery_email is None
+        companies = {term.company_id for term in db.query(SearchTerm).filter_by(account_id=carol)}
+        assert companies == {None}
+        removed = {event.event for event in db.query(AuditEvent).filter_by(account_id=carol)}
+    assert {"person.factor_removed", "person.recovery_removed", "person.unlinked", "company.member_removed"} <= removed
+    # Carol sets another password by the mail to her own address, and is in.
+    owner = Walker(signed_in.app, parts)
+    ask(owner)
+    set_new(owner, reset_link(parts))
+    assert {recipient for _, recipient in mails(parts)[-2:]} == {OLD}
+    owner.sign_in(owner.follow(owner.get("/login")), password=MENDED)
+    assert is_signed_in(owner)
+
+
+def test_what_was_there_before_the_change_stays_when_it_is_taken_back(
+    signed_in: Walker, mailbox: Walker, parts: Parts, carol: str, clock: Clock
+) -> None:
+    add_app(parts, carol)
+    with parts.database.transaction() as db:
+        account = db.get_one(Account, carol)
+        account.recovery_email, account.recovery_verified_at = "carol@other.example", int(clock())
+    clock.advance(60)
+    change(signed_in, mailbox, parts)
+    take_back(mailbox, mailed(parts, "email_changed"))
+    with parts.database.reading() as db:
+        assert db.get(Password, carol) is not None and db.get(Totp, carol) is not None
+        assert db.get_one(Account, carol).recovery_email == "carol@other.example"
+
+
+def test_the_mails_speak_the_language_of_the_person_whoever_opens_a_link(
+    signed_in: Walker, mailbox: Walker, parts: Parts, carol: str
+) -> None:
+    with parts.database.transaction() as db:
+        db.get_one(Account, carol).locale = "fr-CA"
+    change(signed_in, mailbox, parts)
+    take_back(mailbox, mailed(parts, "email_changed"))
+    with parts.database.reading() as db:
+        told = {mail.name: mail.language for mail in db.query(OutboxMail)}
+    assert told == dict.fromkeys(("email_new", "email_old", "email_changed", "email_reverted"), "fr-CA")
 
 
 def test_its_own_person_may_return_to_it(signed_in: Walker, mailbox: Walker, parts: Parts, carol: str) -> None:
