@@ -7,7 +7,7 @@ from contextlib import suppress
 from flask import Blueprint, Response, g, request
 
 from idp import opened_links, throttle
-from idp.accounts.fresh_proof import prove_anew
+from idp.accounts.fresh_proof import prove_anew, still_lives
 from idp.accounts.identity import read_address
 from idp.accounts.lifecycle import apply_revocations
 from idp.accounts.recovery_address import (
@@ -77,6 +77,9 @@ def take_address() -> Response:
         response.headers["Retry-After"] = str(wait)
         return response
     with here.database.transaction() as db:
+        db.get_one(Account, who, with_for_update=True)
+        if not still_lives(db, session):  # thrown out meanwhile
+            return go("/login")
         ask_mailbox(db, who, address, _means(session.locale))
     return _page(session, sent=address.canonical)
 

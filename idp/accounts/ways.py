@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session as Transaction
 
 from idp import audit
 from idp.accounts.identity import OWN_DOORS, passkey_way
+from idp.accounts.lifecycle import end_everything
 from idp.enforcement import own_door
 from idp.models import Account, Company, Connection, Link, MailedLink, Member, Passkey, Password, Revocation
 from idp.redis_store import token_hash
@@ -155,7 +156,8 @@ def undo(db: Transaction, mailed: MailedLink, *, now: float) -> bool:
     if link is None:
         return False
     _remove(db, link, by="mail", now=now)
-    db.add(Revocation(kind="account", account_id=account_id, created_at=int(now)))
+    event = audit.Event.person_disowned_sign_in
+    end_everything(db, account_id, event=event, actor=f"person:{account_id}", now=now)
     return True
 
 

@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from idp.accounts.lifecycle import suspend
+from idp.accounts.lifecycle import end_everything, suspend
 from idp.accounts.recovery_address import recovery_of
+from idp.audit import Event
 from idp.models import Account, AuditEvent, Password
 from idp.parts import Parts
 from tests.conftest import Clock
@@ -160,6 +161,18 @@ def test_signing_out_everywhere_ends_the_link_as_well(signed_in: Walker, parts: 
     name_it(signed_in)
     signed_in.submit(signed_in.get("/me"), path)
     assert agree(signed_in, mailed(parts, "prove_recovery")) == 400
+
+
+def test_whoever_was_thrown_out_meanwhile_asks_for_none(
+    signed_in: Walker, parts: Parts, carol: str, clock: Clock
+) -> None:
+    """A link that is made after all links were ended would outlive it."""
+    page = signed_in.get("/me/recovery")
+    with parts.database.transaction() as db:
+        event = Event.person_signed_out_everywhere
+        end_everything(db, carol, event=event, actor=f"person:{carol}", now=clock())
+    assert signed_in.submit(page, "/me/recovery", username=HOME).location == "/login"
+    assert mails(parts) == []
 
 
 def test_a_suspended_account_takes_none(signed_in: Walker, parts: Parts, carol: str) -> None:

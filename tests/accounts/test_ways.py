@@ -9,7 +9,7 @@ from werkzeug.test import TestResponse
 
 from idp.accounts.sessions import find_session
 from idp.accounts.ways import LastWay, NoSuchLink, Unlinked, Way, unlink, ways_in
-from idp.models import Account, AuditEvent, Connection, Email, Link, MailedLink, Password
+from idp.models import Account, AuditEvent, Connection, Email, EmailChange, Link, MailedLink, Password
 from idp.parts import Parts
 from tests.conftest import Clock
 from tests.journey import PASSWORD, Walker, add_carol
@@ -225,6 +225,21 @@ def test_the_mail_undoes_a_link_for_thirty_days_once_and_ends_everything(
         assert db.query(Email).filter_by(account_id=carol).one().verified_at is not None
     again = owner.follow(owner.get(link))
     assert again.status_code == 400
+
+
+def test_what_whoever_made_the_link_has_asked_for_ends_with_it(walker: Walker, parts: Parts) -> None:
+    """Their sessions end, and so do the mails by which they would come back."""
+    carol = add_carol(parts)
+    link_google(walker)
+    walker.submit(walker.get("/me/recovery"), "/me/recovery", username="mallory@evil.example")
+    walker.submit(walker.get("/me/email"), "/me/email", username="mallory@evil.example")
+    asked = mailed(parts, "prove_recovery"), mailed(parts, "email_new")
+    owner = Walker(walker.app, parts)
+    owner.submit(owner.follow(owner.get(mailed(parts, "linked"))), "/me/links/undo")
+    for link in asked:
+        assert owner.follow(owner.get(link)).status_code == 400
+    with parts.database.reading() as db:
+        assert db.get(EmailChange, carol) is None
 
 
 def test_the_mail_stops_counting_after_thirty_days(walker: Walker, parts: Parts, clock: Clock) -> None:
