@@ -158,7 +158,7 @@ class Mailer:
 
     def write(self, mail: OutboxMail, secrets: Mapping[str, str], now: float) -> EmailMessage:
         """The whole message. Each try of the same mail has the same Message-ID, so that a receiver knows a double."""
-        language = mail.language if mail.language in self._languages.supported else "en"
+        language = self._languages.choose(person_locale=mail.language)  # a person's may name a country: fr-CA
         t = self._languages.translator(language)
         words: dict[str, Any] = {}
         for key, value in mail.values.items():

@@ -206,6 +206,11 @@ def mail_row(recipient: str = "carol@example.org", number: int = 7, created_at: 
     )
 
 
+@pytest.mark.parametrize(("chosen", "spoken"), [("fr-CA", "fr"), ("fr_FR", "fr"), ("en-GB", "en"), ("de", "en")])
+def test_a_language_with_a_country_is_written_as_its_language(config: Config, chosen: str, spoken: str) -> None:
+    assert written(config, language=chosen)["Content-Language"] == spoken
+
+
 @pytest.mark.parametrize("language", LANGUAGES.supported)
 @pytest.mark.parametrize("name", ALL_MAILS)
 def test_every_mail_says_the_same_in_text_and_html_loads_nothing_and_leads_only_to_us(

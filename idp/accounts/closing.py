@@ -76,7 +76,7 @@ def tell_closed(db: Transaction, account: Account, means: Means) -> None:
         db,
         name="account_closed",
         recipient=primary_email(account).address,
-        language=means.language,
+        language=account.locale or means.language,
         now=means.now,
         sealer=means.sealer,
         secrets={"link": f"{REOPEN_PATH}?t={secret}"},

@@ -138,7 +138,7 @@ def set_recovery(db: Transaction, secret: str, means: Means) -> str | None:
         db,
         name="recovery_set",
         recipient=primary_email(account).address,
-        language=means.language,
+        language=account.locale or means.language,  # the link may be opened by who speaks another
         now=means.now,
         sealer=means.sealer,
         secrets={"link": f"{UNDO_PATH}?t={undo}"},
