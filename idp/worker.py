@@ -110,7 +110,8 @@ def prune(database: Database, now: float) -> bool:
             found = db.scalars(select(number).where(old).limit(ROWS_PER_PRUNING)).all()
         if found:
             with database.transaction() as db:
-                db.execute(delete(number.class_).where(number.in_(found)))
+                # Asked once more: where a key is no number, somebody may have a new row under it since.
+                db.execute(delete(number.class_).where(number.in_(found), old))
         more = more or len(found) == ROWS_PER_PRUNING
     with database.transaction() as db:
         return prune_attempts(db, now) or more

@@ -8,14 +8,25 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, Engine, event, func, select
 from structlog.testing import capture_logs
 
 from idp.attempts import KEPT
 from idp.config import Config
 from idp.database import Database
 from idp.errors import Unavailable
-from idp.models import Account, Attempt, AttemptStep, LogoutNotice, MailedLink, OutboxMail, Revocation, Table
+from idp.models import (
+    Account,
+    Attempt,
+    AttemptStep,
+    EmailChange,
+    HeldAddress,
+    LogoutNotice,
+    MailedLink,
+    OutboxMail,
+    Revocation,
+    Table,
+)
 from idp.worker import DAY, ROWS_PER_PRUNING, Job, Worker, prune
 
 NOW = 1_800_000_000
@@ -246,3 +257,26 @@ def test_pruning_takes_a_bounded_number_of_rows_at_a_time_and_comes_again(databa
     assert count(database, OutboxMail) == 1
     assert not prune(database, NOW)
     assert count(database, OutboxMail) == 0
+
+
+def test_what_is_new_under_the_key_of_what_is_over_is_not_deleted(database: Database) -> None:
+    """An address that is held for its account anew in this moment, and a change of address that is asked for anew."""
+    wanted = {"account_id": "a", "address": "x@home.example", "canonical": "x@home.example", "created_at": NOW}
+    held = HeldAddress(canonical="carol@example.org", account_id="a", until=NOW)
+    account = Account(id="a", sub="s", state="active", profile={}, created_at=1, updated_at=1)
+    add(database, account)
+    add(database, held, EmailChange(**wanted, expires_at=NOW))
+
+    def anew(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        for table, end in (("held_addresses", "until"), ("email_changes", "expires_at")):
+            if statement.startswith(f"DELETE FROM {table}"):
+                connection.exec_driver_sql(f"UPDATE {table} SET {end} = {NOW + DAY}")
+
+    event.listen(Engine, "before_cursor_execute", anew)
+    try:
+        prune(database, NOW)
+    finally:
+        event.remove(Engine, "before_cursor_execute", anew)
+    assert (count(database, HeldAddress), count(database, EmailChange)) == (1, 1)
+    prune(database, NOW + DAY)
+    assert (count(database, HeldAddress), count(database, EmailChange)) == (0, 0)
