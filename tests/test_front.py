@@ -15,6 +15,7 @@ import pytest
 from flask import request as asked_page
 
 from idp.app import Application
+from idp.cookies import PROVIDER
 from idp.front import LARGEST_BODY, SLOW, Front
 from idp.machine import MAX_BODY, Answer, Endpoints, Request, Route, json_answer
 
@@ -114,6 +115,7 @@ def site() -> Iterator[Site]:
         threads.append(threading.current_thread().name.partition("_")[0])
         return "page"
 
+    app.config["PROGRAM"] = PROVIDER
     app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
     app.add_url_rule("/<path:path>", "page", page, methods=["GET", "POST"])
     front = Front(app, 2, patience=0.05)
