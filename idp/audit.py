@@ -32,6 +32,7 @@ class Event(StrEnum):
     person_unlinked = "person.unlinked"
     person_reclaimed = "person.reclaimed"
     person_invited = "person.invited"
+    person_invitation_withdrawn = "person.invitation_withdrawn"
     person_invitation_accepted = "person.invitation_accepted"
     person_factor_added = "person.factor_added"
     person_factor_removed = "person.factor_removed"

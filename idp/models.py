@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Text,
@@ -232,10 +233,61 @@ class Company(Table):
     # From when on (seconds since 1970) its people need a second factor, except through the company's own door.
     second_factor_from: Mapped[int | None] = mapped_column(BigInteger)
     contacts: Mapped[list[str]] = mapped_column(default=list)  # technical contacts: certificates, metadata, domains
+    # What its people are written to in, and its times are shown in, who have chosen none themselves.
+    language: Mapped[str | None] = mapped_column(String(16))
+    time_zone: Mapped[str | None] = mapped_column(String(64))
+    colour: Mapped[str | None] = mapped_column(String(7))  # #rrggbb, of what its people see; see company_branding.py
     created_at: Mapped[int] = mapped_column(BigInteger)
     updated_at: Mapped[int] = mapped_column(BigInteger)
 
     domains: Mapped[list[CompanyDomain]] = relationship(back_populates="company", cascade="all, delete-orphan")
+
+
+class CompanyLogo(Table):
+    """What a company's people see beside its name: always a PNG that we have drawn anew from what was sent (company_branding.py)."""
+
+    __tablename__ = "company_logos"
+
+    company_id: Mapped[str] = mapped_column(ForeignKey("companies.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(
+        String(32), unique=True
+    )  # in its address: of its content, so that it may be kept for good
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    width: Mapped[int] = mapped_column(Integer)  # pixels
+    height: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class BulkInvitation(Table):
+    """A list of people who are invited one after the other, in the background; kept for 30 days (admin/bulk_invitations.py)."""
+
+    __tablename__ = "bulk_invitations"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    company_id: Mapped[str] = mapped_column(ForeignKey("companies.id", ondelete="CASCADE"), index=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)  # who invites
+    language: Mapped[str] = mapped_column(String(16))  # of the mails
+    state: Mapped[str] = mapped_column(String(8))  # draft, running, done, undoing, undone
+    due_at: Mapped[int] = mapped_column(
+        BigInteger, index=True
+    )  # not before; while somebody works at it, when that is given up
+    created_at: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+class BulkLine(Table):
+    """One person of such a list."""
+
+    __tablename__ = "bulk_lines"
+
+    bulk_id: Mapped[str] = mapped_column(ForeignKey("bulk_invitations.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)  # of the line, from 1
+    written: Mapped[str] = mapped_column(String(320))  # the address, as it was written
+    name: Mapped[str | None] = mapped_column(String(200))
+    role: Mapped[str] = mapped_column(String(20))
+    state: Mapped[str] = mapped_column(String(8))  # waiting, invited, failed, undone, kept
+    wrong: Mapped[str] = mapped_column(
+        String(80)
+    )  # a key of the catalogues that says why it failed or was kept; "": nothing
 
 
 class SetUpLink(Table):

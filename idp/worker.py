@@ -16,7 +16,7 @@ from sqlalchemy import delete, select
 
 from idp.attempts import prune_attempts
 from idp.errors import IdpError
-from idp.models import EmailChange, HeldAddress, LogoutNotice, MailedLink, OutboxMail, Revocation
+from idp.models import BulkInvitation, EmailChange, HeldAddress, LogoutNotice, MailedLink, OutboxMail, Revocation
 from idp.outbox import LOGOUT_NOTICES, MAILS
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def prune(database: Database, now: float) -> bool:
     """Delete what nobody needs any more, a bounded number of rows at a time; close what will not be sent any more.
 
     Kept: links in mails for a week after their end, changes of addresses and what holds left ones until they are over, mails and logout notices for 30 days after they were queued,
-    revocations for 30 days after they took effect, attempts as long as ``attempts.KEPT``.
+    lists of invitations for 30 days after they were sent and for a day when they were not, revocations for 30 days after they took effect, attempts as long as ``attempts.KEPT``.
 
     :param now: seconds since 1970.
     :returns: whether there is more to delete.
@@ -104,6 +104,8 @@ def prune(database: Database, now: float) -> bool:
         (Revocation.id, Revocation.done_at < at - 30 * DAY),
         (HeldAddress.canonical, HeldAddress.until <= at),
         (EmailChange.account_id, EmailChange.expires_at <= at),
+        (BulkInvitation.id, BulkInvitation.created_at < at - 30 * DAY),
+        (BulkInvitation.id, (BulkInvitation.state == "draft") & (BulkInvitation.created_at < at - DAY)),
     ):
         # Looked for without the lock of writers, so that no sign-in waits for it.
         with database.reading() as db:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from idp.accounts.identity import read_address
-from idp.admin.invitation_list import Line
+from idp.admin.bulk_invitations import Progress, State
+from idp.models import BulkLine
 from idp.reasons import REASONS
 from tests.sample_admin_pages import COMPANY, Sample, Text, frame
 
@@ -43,14 +43,29 @@ def _audit(x: Text, **more: Any) -> dict[str, Any]:
     return frame(x, "audit") | values | {"typed": typed, "before": x("1 2"), "later": True} | more
 
 
+def _progress(state: State, *, held_up: bool = False, **counts: int) -> Progress:
+    every = dict.fromkeys(("waiting", "invited", "failed", "undone", "kept"), 0) | counts
+    return Progress("0123456789abcdef", state, NOW - 90, every, held_up)
+
+
 def _invite(x: Text, **more: Any) -> dict[str, Any]:
-    address = read_address("gus@acme.example")
-    lines = [
-        (Line(1, "", address, {"name": x("Gus Guest")}, "member", ""), ""),
-        (Line(2, x("nonsense"), None, {}, "member", "invite.no_address"), "invite.no_address"),
-    ]
-    values = {"typed": {"people": x("gus@acme.example"), "role": "member", "language": "en"}, "roles": (), "most": 200}
-    return frame(x, "people") | values | {"lines": lines, "good": 1, "done": False, "problem": ""} | more
+    typed = {"people": x("gus@acme.example"), "role": "member", "language": "en"}
+    lists = [_progress("running", waiting=300, invited=40, failed=2), _progress("undone", undone=12, kept=1)]
+    return frame(x, "people") | {"typed": typed, "most": 5000, "lists": lists, "problem": ""} | more
+
+
+def _list(x: Text, state: State, **counts: int) -> dict[str, Any]:
+    def line(number: int, written: str, name: str, role: str, state: str, wrong: str = "") -> BulkLine:
+        return BulkLine(number=number, written=x(written), name=x(name), role=role, state=state, wrong=wrong)
+
+    others = [line(1, "gus@acme.example", "Gus Guest", "member", "waiting" if state == "draft" else "invited")]
+    others.append(line(3, "a.person.with.a.very.long.name@subsidiary.acme.example", "", "administrator", "waiting"))
+    wrong = [line(2, "nonsense", "", "member", "failed", "invite.no_address")]
+    if state == "undone":
+        wrong.append(line(5, "bob@acme.example", "Bob", "member", "kept", "invite.kept"))
+    held_up = counts.pop("held_up", 0) == 1
+    values = {"progress": _progress(state, held_up=held_up, **counts), "wrong": wrong, "others": others, "shown": 100}
+    return frame(x, "people") | values
 
 
 def _case(x: Text, **more: Any) -> dict[str, Any]:
@@ -96,9 +111,19 @@ COMPANY_PAGES: dict[str, Sample] = {
             x, "settings", typed={"name": x("Acme"), "contacts": x("it")}, saved=False, problem="company_field_wrong"
         ),
     ),
-    "admin-invite": ("admin/invite.html", lambda x: _invite(x, lines=[], problem="invite.nobody")),
-    "admin-invite-preview": ("admin/invite.html", _invite),
-    "admin-invite-done": ("admin/invite.html", lambda x: _invite(x, done=True)),
+    "admin-invite": ("admin/invite.html", _invite),
+    "admin-invite-nobody": ("admin/invite.html", lambda x: _invite(x, lists=[], problem="invite.nobody")),
+    "admin-list-draft": ("admin/invitation_list.html", lambda x: _list(x, "draft", waiting=2, failed=1)),
+    "admin-list-running": (
+        "admin/invitation_list.html",
+        lambda x: _list(x, "running", waiting=400, invited=120, failed=1),
+    ),
+    "admin-list-held-up": (
+        "admin/invitation_list.html",
+        lambda x: _list(x, "running", waiting=400, invited=999, failed=1, held_up=1),
+    ),
+    "admin-list-done": ("admin/invitation_list.html", lambda x: _list(x, "done", invited=2, failed=1)),
+    "admin-list-undone": ("admin/invitation_list.html", lambda x: _list(x, "undone", undone=2, failed=1, kept=1)),
     "admin-support": (
         "admin/support.html",
         lambda x: frame(x, "support", staff="support", company=None, typed=x("K7"), problem="support.no_code"),

@@ -23,15 +23,15 @@ from idp.company_policy import policy_of_domain
 from idp.enforcement import own_door
 from idp.errors import IdpError
 from idp.mail import DAY, queue_mail
-from idp.members import add_member, administrators, note_arrived
+from idp.members import add_member, administrators, note_arrived, remove_member
 from idp.models import (
     Account,
+    AuditEvent,
     Company,
     Device,
     Email,
     Invitation,
     Link,
-    MailedLink,
     Member,
     Passkey,
     Password,
@@ -191,6 +191,48 @@ def send_again(db: Transaction, account_id: str, host: Host, *, company_id: str 
     return _send(db, account, invitation, host)
 
 
+def withdraw(db: Transaction, account_id: str, company_id: str, host: Host) -> None:
+    """Take back an invitation that nobody has accepted: its link opens nothing, the person belongs to the company no more, and the
+    account that was made for it goes unless somebody has put something into it.
+
+    :raises InvitationRefused: ``invite_none``: nobody waits for it (any more); ``invite_not_allowed``.
+    :raises CompanyRefused: see ``remove_member``.
+    """
+    _check_host(db, host, company_id)
+    account = db.get(Account, account_id, with_for_update=True, populate_existing=True)
+    invitation = db.get(Invitation, account_id, populate_existing=True)
+    member = db.get(Member, account_id, populate_existing=True)
+    if (
+        account is None
+        or invitation is None
+        or invitation.company_id != company_id
+        or invitation.accepted_at is not None
+    ):
+        raise InvitationRefused("invite_none")
+    if member is None or member.company_id != company_id:
+        raise InvitationRefused("invite_none")
+    end_links(db, account_id, host.now, purposes=(INVITE,))
+    remove_member(db, company_id, account_id, actor=host.actor, now=host.now)
+    made_for_it = account.created_at == invitation.created_at and primary_email(account).verified_at is None
+    if made_for_it and account.state == "active" and not _is_touched(db, account_id):
+        db.delete(account)
+    else:
+        db.delete(invitation)
+    event = audit.Event.person_invitation_withdrawn
+    audit.record(db, event, now=host.now, actor=host.actor, account_id=account_id, company=company_id)
+
+
+def room(db: Transaction, company_id: str, now: float) -> int:
+    """How many more invitations a company may send now: MOST_PER_DAY in any 24 hours."""
+    # Counted by what was done: links and accounts of invitations that were taken back are gone.
+    sent = select(func.count()).where(
+        AuditEvent.company_id == company_id,
+        AuditEvent.event == audit.Event.person_invited.value,
+        AuditEvent.at > now - DAY,
+    )
+    return max(0, MOST_PER_DAY - (db.scalar(sent) or 0))
+
+
 def find_invited(db: Transaction, secret: str, now: float, *, hold: bool = False) -> Invited | None:
     """Whose invitation a link is; None when it is over: accepted, too old, not the newest, or the account is another's by now.
 
@@ -309,17 +351,7 @@ def _send(db: Transaction, account: Account, invitation: Invitation, host: Host)
     now, company = host.now, ""
     if invitation.company_id is not None:
         company = hold_company(db, invitation.company_id).name
-        sent = (
-            select(func.count())
-            .select_from(MailedLink)
-            .join(Invitation, Invitation.account_id == MailedLink.account_id)
-            .where(
-                Invitation.company_id == invitation.company_id,
-                MailedLink.purpose == INVITE,
-                MailedLink.created_at > now - DAY,
-            )
-        )
-        if (db.scalar(sent) or 0) >= MOST_PER_DAY:
+        if not room(db, invitation.company_id, now):
             raise InvitationRefused("invite_too_many")
     address = primary_email(account)
     end_links(db, account.id, now, purposes=(INVITE,))

@@ -11,7 +11,7 @@ from idp.accounts.identity import Address, read_address
 from idp.accounts.standard_claims import WrongClaim, check_claim
 from idp.members import ROLES
 
-MOST = 200  # people in one list: each is a mail
+MOST = 5000  # people in one list: each is a mail
 _HEADINGS = {"address", "email", "e-mail", "mail"}
 
 

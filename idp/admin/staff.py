@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, get_args
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session as Transaction
 
 from idp import audit
@@ -109,6 +109,15 @@ def set_up_actor(link: str, company_id: str, company: str) -> Actor:
 
 def find_actor(db: Transaction, sub: str) -> Actor | None:
     """The person whom our own ID token names, as they are now; None when the account is gone or may not be used."""
+    return _find_actor(db, Account.sub == sub)
+
+
+def find_actor_of(db: Transaction, account_id: str) -> Actor | None:
+    """The same, for whoever has asked for something that is done later."""
+    return _find_actor(db, Account.id == account_id)
+
+
+def _find_actor(db: Transaction, which: ColumnElement[bool]) -> Actor | None:
     row = db.execute(
         select(
             Account.id,
@@ -124,7 +133,7 @@ def find_actor(db: Transaction, sub: str) -> Actor | None:
         .outerjoin(Member, Member.account_id == Account.id)
         .outerjoin(Company, Company.id == Member.company_id)
         .outerjoin(Staff, Staff.account_id == Account.id)
-        .where(Account.sub == sub, Account.state == "active")
+        .where(which, Account.state == "active")
     ).first()
     if row is None:
         return None

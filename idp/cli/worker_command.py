@@ -49,6 +49,7 @@ def jobs(parts: Parts) -> list[Job]:
     """What the background work consists of. Without a mail server (IDP_SMTP) mail waits in the outbox."""
     from idp.accounts.closing import erase_closed
     from idp.accounts.lifecycle import apply_revocations
+    from idp.admin.bulk_invitations import Means, work_next
     from idp.admin.policy_notices import tell_next
     from idp.attempts import drain
     from idp.audit_chain import seal
@@ -83,6 +84,7 @@ def jobs(parts: Parts) -> list[Job]:
             for name, send in receivers(parts.config, parts.outgoing, clock).items()
         ),
         Job("prune", lambda: prune(database, clock()), every=3600.0),
+        Job("invitations", partial(work_next, Means(database, parts.sealer, clock, parts.random)), every=5.0),
         Job("policy_notices", lambda: tell_next(database, parts.sealer, clock()), every=10.0),
         Job("erase", lambda: erase_closed(database, clock()), every=3600.0),
     ]

@@ -41,6 +41,13 @@ for (const zones of document.querySelectorAll("select[data-here]")) {
   for (const zone of zones.options) if (zone.value === here) zone.selected = true;
 }
 
+for (const part of document.querySelectorAll("[data-follow]")) {
+  // What goes on by itself is looked at again, but never under the hands of somebody who is doing something here.
+  setInterval(() => {
+    if (!document.hidden && document.activeElement === document.body) location.reload();
+  }, part.dataset.follow * 1000);
+}
+
 for (const form of document.forms) {
   let sent = 0;
   form.addEventListener("submit", (event) => {

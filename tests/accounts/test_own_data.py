@@ -40,8 +40,9 @@ TOLD = {
     "attempts": "activity",
     "audit_events": "audit",
 }
-# Of these nothing is told: the beginnings of what is told already; secrets of mails that are on their way; what Redis has still to be told.
-NOT_TOLD = {"search_terms", "mailed_links", "revocations"}
+# Of these nothing is told: the beginnings of what is told already; secrets of mails that are on their way; what Redis has still to be told;
+# whom somebody has invited for their company.
+NOT_TOLD = {"search_terms", "mailed_links", "revocations", "bulk_invitations"}
 
 
 @pytest.fixture

@@ -185,7 +185,14 @@ def test_a_trip_writes_what_it_must_and_nothing_else(
     assert is_result(come_back(walker, acme, request, attributes={"displayName": ["Alice"]}, **wrong))
     after = contents()
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-    mine = (f"saml:{{{acme.connection.id}}}:assertion:", "trial:", "throttle:", "attempts", "table attempt", "table reason_days")
+    mine = (
+        f"saml:{{{acme.connection.id}}}:assertion:",
+        "trial:",
+        "throttle:",
+        "attempts",
+        "table attempt",
+        "table reason_days",
+    )
     tested = {"table connections", "table audit_events"}
     assert {name for name in changed if not name.startswith(mine)} == (set() if wrong else tested)
 

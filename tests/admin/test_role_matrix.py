@@ -77,6 +77,7 @@ UNKNOWN = {
     "domain": "acme.example",
     "receipt": "K7QX-2M4P",
     "token": "x",
+    "list_id": "0123456789abcdef",
 }
 
 

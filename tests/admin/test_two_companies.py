@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from sqlalchemy import select
 
-from idp.models import Account, CompanyDomain, Connection
+from idp.models import Account, BulkInvitation, CompanyDomain, Connection
 from idp.parts import Parts
 from tests.administrator import Administrator, add_company, add_person
 from tests.fakes.company_idp import CompanyIdp
@@ -94,10 +95,20 @@ def test_whatever_one_company_does_the_other_sees_nothing_of_it(parts: Parts, ad
             fields = {"role": role, "client_id": "C1", "named": "yes", "answer": "yes", "reason": "because"}
             self.post(f"/companies/{owner}/people/{who}/{act}", **fields)
 
-        @rule(owner=owners, name=st.sampled_from(["gus", "bob", "boss"]), domain=st.sampled_from([a.domain, b.domain]))
-        def invite(self, owner: str, name: str, domain: str) -> None:
-            path = f"/companies/{owner}/people/invite"
-            self.post(path, people=f"{name}@{domain}", role="administrator", confirm="yes", company_id=b.id)
+        @rule(
+            owner=owners,
+            name=st.sampled_from(["gus", "bob", "boss"]),
+            domain=st.sampled_from([a.domain, b.domain]),
+            act=st.sampled_from(["send", "undo"]),
+        )
+        def invite(self, owner: str, name: str, domain: str, act: str) -> None:
+            self.post(
+                f"/companies/{owner}/people/invite", people=f"{name}@{domain}", role="administrator", company_id=b.id
+            )
+            with parts.database.reading() as db:
+                lists = db.scalars(select(BulkInvitation.id)).all()
+            for one in lists:
+                self.post(f"/companies/{owner}/people/lists/{one}/{act}", company_id=b.id)
 
         @rule(owner=owners, name=st.sampled_from(["Globex", "Acme", "New name"]))
         def rename(self, owner: str, name: str) -> None:
