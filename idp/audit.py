@@ -52,6 +52,7 @@ class Event(StrEnum):
     company_renamed = "company.renamed"
     company_removed = "company.removed"
     company_policy_changed = "company.policy_changed"
+    company_settings_changed = "company.settings_changed"
     company_member_added = "company.member_added"
     company_role_changed = "company.role_changed"
     company_member_removed = "company.member_removed"

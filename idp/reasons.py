@@ -557,6 +557,12 @@ _TABLE = (
         "company",
         "A field of a company is unknown, may not be set here, or holds something that it must not; the detail names it.",
     ),
+    Reason("company_colour_wrong", "company", "A colour is not written as # and six digits from 0 to f."),
+    Reason("company_colour_faint", "company", "A colour can hardly be told from white: the contrast is below 3 to 1."),
+    Reason(
+        "company_logo_wrong", "company", "What was sent as a logo is no PNG, JPEG, GIF or WebP image, or is broken; the detail says how."
+    ),
+    Reason("company_logo_large", "company", "A logo has more than 256 KiB or more than four million pixels."),
     Reason(
         "company_session_too_long",
         "company",
@@ -1041,6 +1047,7 @@ _TABLE = (
         "person_of_provider", "person", "A company's administrator tried to change somebody who works at the provider."
     ),
     Reason("person_not_suspended", "person", "An account that is not suspended was to be reactivated."),
+    Reason("person_not_active", "person", "An account that is suspended or closed already was to be suspended."),
     Reason(
         "person_suspended_by_provider",
         "operator",

@@ -65,8 +65,8 @@ def render_page(
     pages = pages_in(chosen, here.languages, here.config.templates, current_app.config["SITE"], here.config.support)
     html = pages.get_template(template).render(values, again=_this_page())
     response = Response(html, status, content_type="text/html; charset=utf-8")
-    logo = getattr(values.get("client"), "logo_uri", None)
-    response.headers["Content-Security-Policy"] = content_security_policy(tuple(form_targets), logo)
+    images = tuple(filter(None, (getattr(values.get("client"), "logo_uri", None), values.get("logos"))))
+    response.headers["Content-Security-Policy"] = content_security_policy(tuple(form_targets), images)
     return response
 
 

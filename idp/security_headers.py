@@ -26,18 +26,18 @@ _ALWAYS = (
 
 
 @lru_cache(maxsize=4096)
-def content_security_policy(form_targets: tuple[str, ...] = (), image: str | None = None) -> str:
+def content_security_policy(form_targets: tuple[str, ...] = (), images: tuple[str, ...] = ()) -> str:
     """The Content-Security-Policy of a page.
 
     ``form_targets``: URIs where a form of the page may end. Chromium applies form-action to the redirects after a form
-    too, so a page from which a sign-in can finish names the relying party's redirect URI. ``image``: the URI of the
-    relying party's logo. Of each only the origin is named, or the scheme where it has no origin (native products).
+    too, so a page from which a sign-in can finish names the relying party's redirect URI. ``images``: the URIs of
+    the relying party's logo and the company's. Of each only the origin is named, or the scheme where it has no origin (native products).
     """
     forms = ["'self'", *filter(None, map(_source, form_targets))]
-    images = ["'self'", *filter(None, [_source(image or "")])]
+    shown = ["'self'", *filter(None, map(_source, images))]
     return (
         "default-src 'none'; style-src 'self'; script-src 'self'; font-src 'self'; "
-        f"img-src {' '.join(images)}; form-action {' '.join(forms)}; frame-ancestors 'none'; base-uri 'none'"
+        f"img-src {' '.join(shown)}; form-action {' '.join(forms)}; frame-ancestors 'none'; base-uri 'none'"
     )
 
 

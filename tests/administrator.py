@@ -80,7 +80,7 @@ class Administrator:
         response = self._browsers[base].open(path, method=method, base_url=base, headers=headers, **options)
         for cookie in response.headers.getlist("Set-Cookie"):
             canaries.register_answer({"Set-Cookie": cookie}, "")
-        html = response.get_data(as_text=True)
+        html = response.get_data().decode("utf-8", "replace")  # a logo is no text
         canaries.register_answer(dict(response.headers), html)
         if 'id="error-page"' in html:
             canaries.show(html, "error page")

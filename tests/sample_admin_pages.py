@@ -28,7 +28,13 @@ def frame(x: Text, place: str = "", *, role: str = "administrator", staff: str =
         staff=staff,
     )
     company = (COMPANY, x("Acme"))
-    values = {"actor": actor, "place": place, "company": company, "may": lambda right: actor.may(right, COMPANY)}
+    values = {
+        "actor": actor,
+        "place": place,
+        "company": company,
+        "brand": None,
+        "may": lambda right: actor.may(right, COMPANY),
+    }
     return values | more
 
 

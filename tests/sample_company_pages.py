@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from idp.accounts.standard_claims import zones_by_region
 from idp.admin.bulk_invitations import Progress, State
+from idp.company_settings import Brand
 from idp.models import BulkLine
 from idp.reasons import REASONS
 from tests.sample_admin_pages import COMPANY, Sample, Text, frame
@@ -68,6 +70,10 @@ def _list(x: Text, state: State, **counts: int) -> dict[str, Any]:
     return frame(x, "people") | values
 
 
+def _settings(x: Text, **more: str) -> dict[str, str]:
+    return {"name": x("Acme"), "contacts": "", "language": "fr", "time_zone": "", "colour": ""} | more
+
+
 def _case(x: Text, **more: Any) -> dict[str, Any]:
     values = {
         "receipt": "K7QX-2M4P",
@@ -102,13 +108,24 @@ COMPANY_PAGES: dict[str, Sample] = {
     "admin-settings": (
         "admin/settings.html",
         lambda x: frame(
-            x, "settings", typed={"name": x("Acme"), "contacts": x("it@acme.example")}, saved=True, problem=None
+            x,
+            "settings",
+            typed=_settings(x, contacts=x("it@acme.example"), time_zone="Europe/Paris", colour="#8a1538"),
+            zones=zones_by_region("en"),
+            brand=Brand("0" * 32, 120, 48, "#8a1538"),
+            saved=True,
+            problem=None,
         ),
     ),
     "admin-settings-wrong": (
         "admin/settings.html",
         lambda x: frame(
-            x, "settings", typed={"name": x("Acme"), "contacts": x("it")}, saved=False, problem="company_field_wrong"
+            x,
+            "settings",
+            typed=_settings(x, contacts=x("it"), colour=x("green")),
+            zones=zones_by_region("en"),
+            saved=False,
+            problem="company_colour_wrong",
         ),
     ),
     "admin-invite": ("admin/invite.html", _invite),

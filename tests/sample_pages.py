@@ -17,6 +17,7 @@ from idp.accounts.emails import Mailbox, OwnEmail
 from idp.accounts.password_rules import Weak
 from idp.accounts.recovery_address import Recovery
 from idp.accounts.ways import Way
+from idp.company_settings import Brand
 from idp.login.asked_mails import AskedMail
 from idp.reasons import REASONS
 from idp.rendering import render_page
@@ -528,6 +529,10 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         lambda x: _welcome(x, problem="welcome.terms_missing", receipt=x(RECEIPT)),
     ),
     "invite": ("login/invite.html", lambda x: _invite(x)),
+    "invite-brand": (
+        "login/invite.html",
+        lambda x: _invite(x, brand=Brand("0" * 32, 120, 48, "#8a1538"), logos=x("https://admin.example"), social=()),
+    ),
     "invite-weak": (
         "login/invite.html",
         lambda x: _invite(x, company="", employer="", weak=Weak("password_short", ("new_password.advice.words",))),

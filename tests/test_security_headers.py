@@ -52,11 +52,11 @@ def test_a_form_may_end_at_the_origin_of_the_redirect_uri(uri: str, source: str)
 
 @pytest.mark.parametrize("uri", ["no-scheme", "//rp.example/", "1;x:/", "a b:/", "'none':/", ""])
 def test_what_has_no_scheme_names_no_source(uri: str) -> None:
-    assert content_security_policy((uri,), uri) == content_security_policy()
+    assert content_security_policy((uri,), (uri,)) == content_security_policy()
 
 
 def test_only_the_logo_of_this_product_is_loaded_from_elsewhere() -> None:
-    assert "; img-src 'self' https://cdn.rp.example; " in content_security_policy((), "https://cdn.rp.example/logo.svg")
+    assert "; img-src 'self' https://cdn.rp.example; " in content_security_policy((), ("https://cdn.rp.example/logo.svg",))
 
 
 def test_single_page_products_may_open_a_sign_in_in_a_window_of_their_own(walker: Walker) -> None:

@@ -18,8 +18,9 @@ from idp.accounts.identity import Address
 from idp.accounts.lifecycle import accept_terms, create_account, find_account, primary_email, wipe_unproven
 from idp.accounts.linking import note_accepted, verify_address
 from idp.accounts.mailed_links import INVITE, end_links, find_newest_link, make_link, take_link
-from idp.companies import hold_company
+from idp.companies import CompanyRefused, hold_company, owns_domain
 from idp.company_policy import policy_of_domain
+from idp.company_settings import defaults_of
 from idp.enforcement import own_door
 from idp.errors import IdpError
 from idp.mail import DAY, queue_mail
@@ -93,7 +94,7 @@ class Invited:
     """Somebody whose invitation can still be accepted, and how, as things stand.
 
     :ivar address: as it was written; ``canonical``: in its canonical form.
-    :ivar company: the name of the company that they were invited to; "" if to none.
+    :ivar company: the name of the company that they were invited to, ``company_id`` its id; "" if to none.
     :ivar employer: the name of the company that signs in people with their address by its own page; "" if none does.
     :ivar by_password: a password may open their account; ``by_social``: so may a social provider.
     :ivar closed_by: the name of the company because of which no password may; "" if one may.
@@ -104,6 +105,7 @@ class Invited:
     canonical: str
     locale: str | None
     company: str
+    company_id: str
     employer: str
     by_password: bool
     by_social: bool
@@ -136,12 +138,14 @@ def invite(db: Transaction, guest: Guest, host: Host) -> int:
     :raises AddressTaken: another request was faster, and the transaction is over; WrongClaim: see ``check_claim``.
     """
     _check_host(db, host, guest.company_id, vouched=guest.vouched)
+    if guest.company_id is not None and not guest.vouched and not owns_domain(db, guest.company_id, guest.address.domain):
+        raise CompanyRefused("company_member_outside")  # before anything is said of who has an account elsewhere
     account = find_account(db, guest.address.canonical)
     if account is None:
         account = create_account(
             db,
             guest.address,
-            claims=guest.claims,
+            claims=(defaults_of(db, guest.company_id) if guest.company_id else {}) | dict(guest.claims),
             verified=False,
             password_hash=None,
             actor=host.actor,
@@ -244,7 +248,15 @@ def find_invited(db: Transaction, secret: str, now: float, *, hold: bool = False
     if hold:
         db.get_one(Account, link.account_id, with_for_update=True, populate_existing=True)
     row = db.execute(
-        select(Account.id, Account.state, Account.locale, Email.address, Email.canonical, Company.name.label("company"))
+        select(
+            Account.id,
+            Account.state,
+            Account.locale,
+            Email.address,
+            Email.canonical,
+            Company.name.label("company"),
+            Company.id.label("company_id"),
+        )
         .select_from(Invitation)
         .join(Account, Account.id == Invitation.account_id)
         .join(Email, (Email.account_id == Account.id) & Email.primary)
@@ -266,6 +278,7 @@ def find_invited(db: Transaction, secret: str, now: float, *, hold: bool = False
         row.canonical,
         row.locale,
         row.company or "",
+        row.company_id or "",
         employer.name if employer is not None and employer.live else "",
         by_password=password.opens,
         by_social=own_door(db, row.canonical, row.id, "social", hold=hold).opens,

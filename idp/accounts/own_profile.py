@@ -6,14 +6,13 @@ What a company or a social provider told was written when the account was made, 
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import lru_cache
 
 from flask import Blueprint, Response, request
 
 from idp import cookies
 from idp.accounts.lifecycle import apply_revocations, change_claims
 from idp.accounts.sessions import Session
-from idp.accounts.standard_claims import LONGEST_TEXT, WrongClaim, check_claim, time_zones
+from idp.accounts.standard_claims import LONGEST_TEXT, WrongClaim, check_claim, time_zones, zones_by_region
 from idp.accounts.visitor import visitor
 from idp.errors import PageError, Unavailable
 from idp.models import Account
@@ -83,7 +82,7 @@ def _page(
         language=session.locale,
         told=told,
         chosen=language or choose_language(session.locale),
-        zones=_zones(choose_language(session.locale)),
+        zones=zones_by_region(choose_language(session.locale)),
         wrong=wrong or [],
         company=session.person.get("company", {}).get("name"),
         saved=saved,
@@ -97,18 +96,3 @@ def _can_be(name: str, value: str) -> bool:
     except WrongClaim:
         return False
     return True
-
-
-@lru_cache(maxsize=32)
-def _zones(language: str) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
-    """The time zones by region: its key, and of each the name with the name of its city, in the order of those."""
-    from babel.core import get_global
-    from babel.dates import get_timezone_location
-
-    regions: dict[str, list[tuple[str, str]]] = {}
-    for zone in time_zones() & get_global("zone_territories").keys():  # without the old names of the same zones
-        region, _, city = zone.partition("/")
-        if city and region != "Etc":
-            told = get_timezone_location(zone, locale=language, return_city=True)
-            regions.setdefault(region.lower(), []).append((zone, told))
-    return tuple((region, tuple(sorted(zones, key=lambda one: one[1]))) for region, zones in sorted(regions.items()))

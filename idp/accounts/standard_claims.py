@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -176,6 +176,21 @@ def time_zones() -> frozenset[str]:
     from zoneinfo import available_timezones  # late: reads the whole zone folder
 
     return frozenset(available_timezones())
+
+
+@lru_cache(maxsize=32)
+def zones_by_region(language: str) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """The time zones by region: its key, and of each the name with the name of its city, in the order of those."""
+    from babel.core import get_global
+    from babel.dates import get_timezone_location
+
+    regions: dict[str, list[tuple[str, str]]] = {}
+    for zone in time_zones() & get_global("zone_territories").keys():  # without the old names of the same zones
+        region, _, city = zone.partition("/")
+        if city and region != "Etc":
+            told = get_timezone_location(zone, locale=language, return_city=True)
+            regions.setdefault(region.lower(), []).append((zone, told))
+    return tuple((region, tuple(sorted(zones, key=lambda one: one[1]))) for region, zones in sorted(regions.items()))
 
 
 def told_name(name: str | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from idp.admin.admin_sessions import AdminSession
 from idp.admin.own_client import OwnClient
 from idp.admin.staff import COMPANY_RIGHTS, Actor, Right, find_actor, set_up_actor
 from idp.companies import find_company
+from idp.company_settings import Brand, brand_of
 from idp.errors import PageError
 from idp.parts import parts
 from idp.redirects import go
@@ -110,9 +111,17 @@ def admin_page(
         actor=one,
         place=place,
         company=company,
+        brand=_brand(company),
         may=_may(company),
         **values,
     )
+
+
+def _brand(company: tuple[str, str] | None) -> Brand | None:
+    if company is None:
+        return None
+    with parts().database.reading() as db:
+        return brand_of(db, company[0])
 
 
 def host(company_id: str) -> Host:

@@ -1,24 +1,29 @@
-"""``/companies/<company_id>/settings``: what a company is called, and who is written to about its sign-in."""
+"""``/companies/<company_id>/settings``: what a company is called and looks like, its language and time zone, and who is written to about its
+sign-in. ``/logos/<name>``: its logo, on this origin alone."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, abort, request
 
 from idp.accounts.lifecycle import apply_revocations
-from idp.admin.access import actor, admin_page, needs
+from idp.accounts.standard_claims import time_zones, zones_by_region
+from idp.admin.access import actor, admin_page, needs, open_to_all
 from idp.admin.staff import Right
 from idp.companies import CompanyRefused, find_company, rename
 from idp.company_policy import set_policy
+from idp.company_settings import LARGEST_LOGO, find_logo, set_logo, set_settings
 from idp.errors import Unavailable
 from idp.parts import parts
 from idp.redirects import go
+from idp.rendering import choose_language
 
 bp = Blueprint("settings_page", __name__)
 
 LONGEST = 4000  # characters of the contacts
+FIELDS = ("name", "contacts", "language", "time_zone", "colour")
 
 
 @bp.get("/companies/<company_id>/settings")
@@ -33,18 +38,48 @@ def show_settings(company_id: str) -> Response:
 def take_settings(company_id: str) -> Response:
     """Write what was filled in, whole or not at all."""
     here, now, who = parts(), parts().clock(), actor().who
-    name, contacts = request.form.get("name", ""), request.form.get("contacts", "")[:LONGEST]
+    typed = {name: request.form.get(name, "")[:LONGEST] for name in FIELDS}
+    sent = request.files.get("logo")
+    logo = sent.read(LARGEST_LOGO + 1) if sent is not None else b""
     try:
         with here.database.transaction() as db:
             company = find_company(db, company_id)
-            if company is not None and name != company.name:
-                rename(db, company_id, name, actor=who, now=now)
-            set_policy(db, company_id, {"contacts": contacts.split()}, config=here.config, actor=who, now=now)
+            if company is not None and typed["name"] != company.name:
+                rename(db, company_id, typed["name"], actor=who, now=now)
+            contacts = typed["contacts"].split()
+            set_policy(db, company_id, {"contacts": contacts}, config=here.config, actor=who, now=now)
+            set_settings(
+                db,
+                company_id,
+                language=typed["language"],
+                time_zone=typed["time_zone"],
+                colour=typed["colour"],
+                languages=here.languages.supported,
+                zones=time_zones(),
+                actor=who,
+                now=now,
+            )
+            if logo or request.form.get("no_logo") == "yes":
+                set_logo(db, company_id, logo, actor=who, now=now)
     except CompanyRefused as refused:
-        return _page(company_id, refused=refused, typed={"name": name[:200], "contacts": contacts})
+        return _page(company_id, refused=refused, typed=typed)
     with suppress(Unavailable):  # the worker brings it to Redis when that is back
         apply_revocations(here.database, here.store, here.clients, here.clock())
     return go(f"/companies/{company_id}/settings", notice="saved")
+
+
+@bp.get("/logos/<name>")
+@open_to_all
+def logo(name: str) -> Response:
+    """A company's logo, as we have drawn it. Its name is of its content, so whoever has it may keep it."""
+    with parts().database.reading() as db:
+        content = find_logo(db, name)
+    if content is None:
+        abort(404)
+    answer = Response(content, content_type="image/png")
+    answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    answer.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return answer
 
 
 def _page(
@@ -53,12 +88,20 @@ def _page(
     with parts().database.reading() as db:
         company = find_company(db, company_id)
         assert company is not None  # the guard has found it
-        return admin_page(
-            "admin/settings.html",
-            refused.status if refused is not None else 200,
-            place="settings",
-            company=(company.id, company.name),
-            typed=typed or {"name": company.name, "contacts": "\n".join(company.contacts)},
-            saved=saved,
-            problem=refused.reason if refused is not None else None,
-        )
+        now = {
+            "name": company.name,
+            "contacts": "\n".join(company.contacts),
+            "language": company.language or "",
+            "time_zone": company.time_zone or "",
+            "colour": company.colour or "",
+        }
+    return admin_page(
+        "admin/settings.html",
+        refused.status if refused is not None else 200,
+        place="settings",
+        company=(company.id, company.name),
+        typed=typed or now,
+        zones=zones_by_region(choose_language(actor().locale)),
+        saved=saved,
+        problem=refused.reason if refused is not None else None,
+    )

@@ -30,6 +30,7 @@ from idp.accounts.linking import (
 )
 from idp.accounts.standard_claims import told_name
 from idp.company_policy import policy_of_company
+from idp.company_settings import defaults_of
 from idp.errors import PageError
 from idp.login.arrival import Arrival
 from idp.members import add_member, note_arrived
@@ -140,7 +141,7 @@ def _create(db: Transaction, arrival: Arrival, now: float, random: Callable[[int
         account = create_account(
             db,
             read_address(identity.email or ""),
-            claims=told_name(identity.name),
+            claims=defaults_of(db, arrival.company_id) | told_name(identity.name),
             verified=True,
             password_hash=None,
             actor=f"company:{arrival.company_id}",

@@ -24,6 +24,7 @@ from idp.accounts.password_rules import Weak, about_account, judge, shortest_for
 from idp.accounts.passwords import mark_of
 from idp.accounts.standard_claims import told_name
 from idp.attempts import Step
+from idp.company_settings import brand_of
 from idp.errors import PageError, Unavailable
 from idp.login.arrival import Newcomer, read_newcomer
 from idp.login.finish import ask_again, go_in, linking, show_closed
@@ -240,6 +241,16 @@ def _terms(problem: str | None) -> dict[str, Any]:
     }
 
 
+def _look(invited: Invited) -> dict[str, Any]:
+    """What ``brand.html`` shows: whoever is here has opened the company's own mail."""
+    here = parts()
+    with here.database.reading() as db:
+        brand = brand_of(db, invited.company_id) if invited.company_id else None
+    if brand is not None and not here.config.admin_center:  # nobody serves its logo
+        brand = replace(brand, logo="")
+    return {"brand": brand, "logos": here.config.admin_center if brand is not None and brand.logo else ""}
+
+
 def _page(invited: Invited, *, weak: Weak | None = None, problem: str | None = None) -> Response:
     here = parts()
     with here.database.reading() as db:
@@ -250,6 +261,7 @@ def _page(invited: Invited, *, weak: Weak | None = None, problem: str | None = N
         language=invited.locale,
         email=invited.address,
         company=invited.company,
+        **_look(invited),
         employer=invited.employer,
         closed_by=invited.closed_by,
         by_password=invited.by_password,
@@ -273,6 +285,7 @@ def _passkey_page(invited: Invited, *, problem: str | None = None) -> Response:
         email=invited.address,
         options=options,
         client=None,
+        **_look(invited),
         **_terms(problem),
     )
 
@@ -287,5 +300,6 @@ def _social_page(pending: Pending, who: Newcomer, invited: Invited, *, problem: 
         provider=provider_name(who.identity.door),
         account=who.identity.email or told_name(who.identity.name).get("name") or "",
         who=_mark(who),
+        **_look(invited),
         **_terms(problem),
     )

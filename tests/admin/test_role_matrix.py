@@ -51,8 +51,9 @@ MAY = {
 }
 # Who may know that there is a company A. To the others its pages are not there.
 KNOWS = {"read_only", "administrator", "operator_read_only", "operator"}
-# These end what a case needs, or (numbers) are there for machines alone; test_admin_sign_in.py and test_health.py have them.
-ELSEWHERE = {"/metrics", "/sign-out", "/sign-in", "/callback", "/backchannel-logout"}
+# These end what a case needs, or (numbers) are there for machines alone, or are no page; test_admin_sign_in.py, test_health.py and
+# test_settings_page.py have them.
+ELSEWHERE = {"/logos/<name>", "/metrics", "/sign-out", "/sign-in", "/callback", "/backchannel-logout"}
 # Forms for which the right to see is enough, because they change nothing: what is looked for stands in no address.
 LOOKING = {
     "/operator/companies",
