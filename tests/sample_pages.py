@@ -5,11 +5,13 @@ A value is a function of a text, so that the same page can be made with tame wor
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 from flask import Flask, Response
+from PIL import Image, ImageDraw
 
 from idp.accounts.activity import Act
 from idp.accounts.closing import Hindered
@@ -531,7 +533,7 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     "invite": ("login/invite.html", lambda x: _invite(x)),
     "invite-brand": (
         "login/invite.html",
-        lambda x: _invite(x, brand=Brand("0" * 32, 120, 48, "#8a1538"), logos=x("https://admin.example"), social=()),
+        lambda x: _invite(x, brand=Brand("0" * 32, 120, 48, "#8a1538"), logos=x("https://login.example"), social=()),
     ),
     "invite-weak": (
         "login/invite.html",
@@ -852,12 +854,30 @@ LOGO = (
 )
 
 
+def _company_logo() -> bytes:
+    drawn, written = Image.new("RGBA", (240, 96)), io.BytesIO()
+    pen = ImageDraw.Draw(drawn)
+    pen.rounded_rectangle((0, 8, 80, 88), 16, fill="#8a1538")
+    pen.polygon([(40, 24), (66, 76), (14, 76)], fill="white")
+    pen.rounded_rectangle((100, 38, 236, 58), 8, fill="#8a1538")
+    drawn.save(written, "PNG")
+    return written.getvalue()
+
+
+COMPANY_LOGO = _company_logo()
+
+
 def show_samples(app: Flask) -> None:
     """Let ``app`` show the pages at ``/sample/<name>``."""
 
     @app.get("/sample/logo.svg")
     def sample_logo() -> Response:
         return Response(LOGO, content_type="image/svg+xml")
+
+    @app.get("/logos/<name>")
+    def sample_company_logo(name: str) -> Response:
+        assert name == "0" * 32
+        return Response(COMPANY_LOGO, content_type="image/png")
 
     @app.get("/sample/<name>")
     def sample(name: str) -> Response:
