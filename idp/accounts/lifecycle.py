@@ -21,6 +21,7 @@ from idp.accounts import sessions
 from idp.accounts.identity import Address, read_address
 from idp.accounts.mailed_links import end_links
 from idp.accounts.seats import seats_of
+from idp.accounts.second_factors import forget_browsers
 from idp.accounts.standard_claims import NAMES, WrongClaim, check_claim
 from idp.clients import Clients
 from idp.companies import company_claim
@@ -215,8 +216,10 @@ def end_everything(
 
     ``keep``: the id of the one session that goes on, in which the person has just proved who they are; its grants end too.
     Links that would set a forgotten password, a recovery address or another address end as well: who was thrown out may have asked for them.
+    And no browser is one that need not be asked for the second factor: theirs may be.
     """
     end_links(db, account_id, now)
+    forget_browsers(db, account_id)
     db.execute(delete(EmailChange).where(EmailChange.account_id == account_id))
     kind = "account" if keep is None else "others"
     db.add(Revocation(kind=kind, account_id=account_id, client_id=keep, created_at=int(now)))

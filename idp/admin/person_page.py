@@ -86,6 +86,10 @@ def take_suspension(company_id: str, account_id: str) -> Response:
 
     def act(db: Transaction, account: Account) -> None:
         _not_oneself(account)
+        # Neither is an account that its owner has closed kept by it, nor a suspension by the provider turned into the company's.
+        again = account.state == "suspended" and actor().may(Right.change_operations)
+        if account.state != "active" and not again:
+            raise CompanyRefused("person_not_active")
         name = only_administrator_of(db, account.id, hold=True)
         if name is not None:
             raise CompanyRefused("company_last_administrator")

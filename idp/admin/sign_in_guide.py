@@ -152,7 +152,7 @@ def require(company_id: str) -> Response:
 
 
 @bp.post(f"{PATH}/links")
-@needs(Right.change_sign_in)
+@needs(Right.change_sign_in, fresh=True)
 def make_link(company_id: str) -> Response:
     """Make a set-up link for a colleague. It is shown once."""
     here = parts()

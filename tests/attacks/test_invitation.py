@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from idp import audit
 from idp.accounts.invitations import MOST_PER_DAY, InvitationRefused
-from idp.accounts.lifecycle import change_claims, reactivate, suspend
+from idp.accounts.lifecycle import change_claims, find_account, reactivate, suspend
 from idp.accounts.linking import link
 from idp.accounts.passwords import find_credentials
 from idp.companies import CompanyRefused
@@ -26,7 +27,6 @@ from idp.models import (
     EmailChange,
     Invitation,
     Link,
-    MailedLink,
     Member,
     OutboxMail,
     Passkey,
@@ -168,9 +168,31 @@ def test_in_03_another_company_neither_repeats_nor_takes_over_an_invitation(
     with pytest.raises(InvitationRefused) as refused:
         again(parts, alice, other.company_id, by=foreign)
     assert reason(refused) == "invite_none"
-    with pytest.raises(InvitationRefused) as refused:
+    with pytest.raises(CompanyRefused) as outside:
         invited(parts, ALICE, other.company_id, by=foreign)
-    assert reason(refused) == "invite_waiting"
+    assert reason(outside) == "company_member_outside"
+
+
+def test_in_03_of_other_addresses_a_company_hears_nothing_by_inviting_them(
+    parts: Parts, acme: Customer, other: Customer, admin: str
+) -> None:
+    add_carol(parts, "known@elsewhere.example")
+    add_carol(parts, "suspended@elsewhere.example")
+    with parts.database.transaction() as db:
+        account = find_account(db, "suspended@elsewhere.example")
+        assert account is not None
+        suspend(db, account, actor="operator:test", now=parts.clock())
+    invited(parts, "waits@other.example", other.company_id)
+    for name in (
+        "known@elsewhere.example",
+        "suspended@elsewhere.example",
+        "waits@other.example",
+        "nobody@elsewhere.example",
+    ):
+        with pytest.raises(CompanyRefused) as refused:
+            invited(parts, name, acme.company_id, by=admin)
+        assert reason(refused) == "company_member_outside"
+    assert not known(parts, "nobody@elsewhere.example")
 
 
 def test_in_03_who_was_taken_out_again_accepts_nothing(walker: Walker, parts: Parts, acme: Customer) -> None:
@@ -192,17 +214,7 @@ def test_in_03_a_company_sends_a_thousand_a_day_and_no_more(
     alice = invited(parts, ALICE, acme.company_id, by=admin)
     with parts.database.transaction() as db:
         for number in range(MOST_PER_DAY - 1):
-            db.add(
-                MailedLink(
-                    secret_hash=f"h{number}",
-                    purpose="invite",
-                    account_id=alice,
-                    facts={},
-                    created_at=int(clock()),
-                    expires_at=int(clock()) + 60,
-                    used_at=int(clock()),
-                )
-            )
+            audit.record(db, audit.Event.person_invited, now=clock(), actor="system", account_id=alice, sent=number)
     for attempt in (
         lambda: invited(parts, "dave@acme.example", acme.company_id, by=admin),
         lambda: again(parts, alice),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 
 import pytest
 from flask import Flask
@@ -24,7 +25,7 @@ from tests.company_walker import leave as to_company
 from tests.company_walker import sign_in as by_company
 from tests.conftest import Clock
 from tests.factors import App, add_app, add_codes, by_password, mailed_code
-from tests.forgetful import NEW
+from tests.forgetful import NEW, ask, reset_link, set_new
 from tests.journey import PASSWORD, Walker, add_carol, claims_of
 from tests.newcomers import mailed
 from tests.saml_parties import Customer, belong, decide_for
@@ -268,6 +269,37 @@ def test_pw_11_another_persons_remembered_browser_does_not_count(
     walker.submit(walker.get("/me"), "/me/sign-out")
     at_second(walker.sign_in(walker.az()))
     nobody_is_in(walker, parts, carol)
+
+
+def owner_disowns_the_code(owner: Walker, parts: Parts) -> None:
+    owner.submit(owner.follow(owner.get(mailed(parts, "recovery_code_used"))), "/me/factors/not-me")
+
+
+def owner_resets_the_password(owner: Walker, parts: Parts) -> None:
+    ask(owner)
+    set_new(owner, reset_link(parts), PASSWORD + ".")
+
+
+def owner_signs_out_everywhere(owner: Walker, parts: Parts) -> None:
+    owner.submit(owner.get("/me"), "/me/sign-out-everywhere")
+
+
+@pytest.mark.parametrize("act", [owner_disowns_the_code, owner_resets_the_password, owner_signs_out_everywhere])
+def test_pw_11_who_is_thrown_out_is_remembered_at_no_browser(
+    app: Flask, parts: Parts, carol: str, telephone: App, act: Callable[[Walker, Parts], None]
+) -> None:
+    """Mallory knows the password, has found one recovery code, and asked not to be asked again."""
+    owner, mallory = Walker(app, parts), Walker(app, parts)
+    page = at_second(owner.sign_in(owner.az()))
+    owner.follow(owner.submit(page, "/login/second", code=telephone.code()))
+    page = at_second(mallory.sign_in(mallory.az()))
+    mallory.follow(mallory.submit(page, "/login/second", code=add_codes(parts, carol)[0], remember="yes"))
+    assert mallory.get("/me").status_code == 200
+    act(owner, parts)
+    assert mallory.get("/me").status_code == 303
+    password = PASSWORD + "." if act is owner_resets_the_password else PASSWORD
+    at_second(mallory.sign_in(mallory.az(), password=password))
+    nobody_is_in(mallory, parts, carol)
 
 
 def test_pw_11_a_device_that_only_says_so_is_not_remembered(

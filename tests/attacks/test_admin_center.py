@@ -1,0 +1,149 @@
+"""attacks.md section 10 in the admin center: nobody does there what their role, as it is now, does not give."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html import unescape
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
+
+from idp.accounts.closing import close
+from idp.accounts.lifecycle import find_account, suspend
+from idp.accounts.recovery_address import Means
+from idp.members import remove_member, set_role
+from idp.models import Account, AuditEvent
+from idp.parts import Parts
+from tests.admin.conftest import administrator, center, config
+from tests.administrator import Administrator, add_company, add_person
+from tests.conftest import Clock
+
+__all__ = ["administrator", "center", "config"]  # fixtures
+
+At = Callable[[str], Administrator]
+
+
+@pytest.fixture
+def company(parts: Parts) -> str:
+    made = add_company(parts)
+    for name in ("ada", "amy"):
+        add_person(parts, f"{name}@acme.example", company=made, role="administrator")
+    return made
+
+
+@pytest.fixture
+def ada(administrator: At, company: str) -> Administrator:
+    browser = administrator("ada@acme.example")
+    browser.sign_in()
+    return browser
+
+
+@pytest.fixture
+def bob(parts: Parts, company: str) -> str:
+    return add_person(parts, "bob@acme.example", company=company)
+
+
+def text(page: TestResponse) -> str:
+    return unescape(page.get_data(as_text=True))
+
+
+def made_link(browser: Administrator, company: str) -> str:
+    at = f"/companies/{company}/sign-in"
+    found = re.search(
+        r"https://admin\.example(/set-up\?t=[\w-]+)", text(browser.submit(browser.get(at), f"{at}/links"))
+    )
+    assert found is not None
+    return found[1]
+
+
+def post(browser: Administrator, company: str, person: str, act: str) -> TestResponse:
+    """Without the page's own form: it need not offer the act."""
+    at = f"/companies/{company}/people/{person}"
+    return browser.open("POST", f"{at}/{act}", data={"csrf": browser.token(browser.get(at))})
+
+
+def state_of(parts: Parts, account_id: str) -> str:
+    with parts.database.reading() as db:
+        return db.get_one(Account, account_id).state
+
+
+def removed(db: Session, company: str, who: Account, now: float) -> None:
+    remove_member(db, company, who.id, actor="operator:test", now=now)
+
+
+def made_a_member(db: Session, company: str, who: Account, now: float) -> None:
+    set_role(db, company, who.id, "member", actor="operator:test", now=now)
+
+
+def suspended(db: Session, _: str, who: Account, now: float) -> None:
+    suspend(db, who, actor="operator:test", now=now)
+
+
+@pytest.mark.parametrize("loses", [removed, made_a_member, suspended])
+def test_ad_06_a_set_up_link_ends_with_the_rights_of_who_made_it(
+    ada: Administrator,
+    administrator: At,
+    parts: Parts,
+    company: str,
+    loses: Callable[[Session, str, Account, float], None],
+) -> None:
+    link = made_link(ada, company)
+    colleague, stranger = administrator("it@acme.example"), administrator("mallory@evil.example")
+    at = f"/companies/{company}/sign-in"
+    assert colleague.submit(colleague.get(link), "/set-up").request.path == at
+    with parts.database.transaction() as db:
+        who = find_account(db, "ada@acme.example")
+        assert who is not None
+        loses(db, company, who, parts.clock())
+    assert stranger.get(link).status_code == 400
+    assert colleague.open("GET", at).status_code == 303  # to the sign-in
+    amy = administrator("amy@acme.example")
+    assert f"{at}/links/revoke" not in text(amy.sign_in(at))
+
+
+def test_ad_06_an_open_browser_makes_no_set_up_link(ada: Administrator, company: str, clock: Clock) -> None:
+    """It would do what asks for a fresh sign-in, without one."""
+    at = f"/companies/{company}/sign-in"
+    page = ada.get(at)
+    clock.advance(3600)
+    answer = ada.submit(page, f"{at}/links")
+    assert answer.status_code == 403
+    assert "/set-up?t=" not in text(answer)
+
+
+def test_ad_02_no_company_makes_a_suspension_by_the_provider_its_own(
+    ada: Administrator, parts: Parts, company: str, bob: str
+) -> None:
+    with parts.database.transaction() as db:
+        suspend(db, db.get_one(Account, bob), actor="operator:test", now=parts.clock())
+    assert post(ada, company, bob, "suspend").status_code == 409
+    assert post(ada, company, bob, "reactivate").status_code == 409
+    assert state_of(parts, bob) == "suspended"
+
+
+def test_ad_02_the_provider_takes_a_suspension_over(
+    ada: Administrator, administrator: At, parts: Parts, company: str, bob: str
+) -> None:
+    add_person(parts, "olga@provider.example", staff="operator")
+    olga = administrator("olga@provider.example")
+    olga.sign_in()
+    assert post(ada, company, bob, "suspend").status_code == 303
+    assert post(olga, company, bob, "suspend").status_code == 303
+    assert post(ada, company, bob, "reactivate").status_code == 409
+    with parts.database.reading() as db:
+        assert len(db.scalars(select(AuditEvent).where(AuditEvent.event == "person.suspended")).all()) == 2
+
+
+def test_ad_02_what_its_owner_has_closed_no_company_keeps_or_opens(
+    ada: Administrator, parts: Parts, company: str, bob: str
+) -> None:
+    with parts.database.transaction() as db:
+        assert close(db, bob, Means("en", parts.sealer, parts.clock(), parts.random))
+    assert post(ada, company, bob, "suspend").status_code == 409
+    assert post(ada, company, bob, "reactivate").status_code == 409
+    with parts.database.reading() as db:
+        account = db.get_one(Account, bob)
+        assert (account.state, account.closed_at) == ("closed", int(parts.clock()))
