@@ -16,7 +16,16 @@ from idp import audit
 from idp.accounts.closing import tell_closed
 from idp.accounts.identity import Address, read_address
 from idp.accounts.lifecycle import address_is_free, change_claims, end_everything, primary_email
-from idp.accounts.mailed_links import AT_NEW, AT_OLD, end_links, find_link, find_newest_link, make_link, take_link
+from idp.accounts.mailed_links import (
+    AT_NEW,
+    AT_OLD,
+    end_links,
+    find_link,
+    find_newest_link,
+    make_link,
+    shorten_links,
+    take_link,
+)
 from idp.accounts.reclaimed import take_out_since
 from idp.accounts.recovery_address import Means
 from idp.enforcement import ClosedBy, own_door
@@ -242,6 +251,7 @@ def _change(db: Transaction, change: EmailChange, means: Means) -> None:
     end_links(db, account.id, means.now)
     db.execute(delete(HeldAddress).where(HeldAddress.canonical.in_((old.canonical, new.canonical))))
     until = int(means.now) + REVERTED_WITHIN
+    shorten_links(db, account.id, until)  # "this was not me" of sign-ins and factors before, too
     db.add(HeldAddress(canonical=old.canonical, account_id=account.id, until=until))
     back = _link(db, account.id, REVERT, old, REVERTED_WITHIN, means)
     _queue(db, "email_changed", old.written, back, means, email, at=int(means.now))

@@ -93,5 +93,11 @@ def end_links(
     db.execute(update(MailedLink).where(MailedLink.account_id == account_id, *ending).values(used_at=int(now)))
 
 
+def shorten_links(db: Transaction, account_id: str, until: int) -> None:
+    """Let no link that was mailed before live longer than ``until``: the mailbox that it lies in is the account's no more."""
+    longer = MailedLink.account_id == account_id, MailedLink.expires_at > until, MailedLink.used_at.is_(None)
+    db.execute(update(MailedLink).where(*longer).values(expires_at=until))
+
+
 def _usable(purpose: str, now: float) -> tuple[Any, ...]:
     return MailedLink.purpose == purpose, MailedLink.used_at.is_(None), MailedLink.expires_at > int(now)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from flask import Flask
 from werkzeug.test import TestResponse
 
+from idp.accounts.emails import REVERTED_WITHIN
 from idp.accounts.lifecycle import set_password, suspend
 from idp.models import (
     Account,
@@ -25,7 +29,7 @@ from idp.parts import Parts
 from idp.worker import prune
 from tests import canaries
 from tests.conftest import Clock
-from tests.factors import add_app, add_codes
+from tests.factors import App, add_app, add_codes
 from tests.forgetful import NEW as MENDED
 from tests.forgetful import ask, mails, reset_link, set_new
 from tests.journey import PASSWORD, Walker, add_carol
@@ -513,3 +517,23 @@ def test_an_address_that_was_left_lately_is_nobodys(
         add_carol(parts, OLD)
     clock.advance(7 * 86400)
     add_carol(parts, OLD)
+
+
+def test_rc_02_what_lies_in_the_old_mailbox_ends_with_the_way_back(
+    app: Flask, parts: Parts, carol: str, clock: Clock
+) -> None:
+    """Whoever has that mailbox later takes no factor out of the account, and signs nobody out."""
+    carols, mailbox, later = (Walker(app, parts) for _ in range(3))
+    carols.sign_in(carols.follow(carols.get("/login")))
+    page = carols.get("/me/factors/app")
+    key = re.search(r'<code id="totp-key"[^>]*>([A-Z2-7 ]+)</code>', text(page))
+    assert key is not None
+    phone = App(parts, key[1].replace(" ", ""))
+    carols.submit(page, "/me/factors/app", code=phone.code())
+    link = mailed(parts, "factor_added")
+    change(carols, mailbox, parts)
+    assert 'id="disowned-page"' in text(later.follow(later.get(link)))  # as long as it can take the address back
+    clock.advance(REVERTED_WITHIN)
+    assert later.follow(later.get(link)).status_code == 400
+    with parts.database.reading() as db:
+        assert db.get(Totp, carol) is not None
