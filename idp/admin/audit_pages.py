@@ -98,6 +98,9 @@ def _wanted(company_id: str | None) -> Wanted:
         with parts().database.reading() as db:
             try:
                 query = select(Email.account_id).where(Email.canonical == canonical_email(person))
+                if company_id is not None:  # where those who have left are now cannot be found out by asking either
+                    query = query.join(Member, Member.account_id == Email.account_id)
+                    query = query.where(Member.company_id == company_id)
                 account_id = db.scalar(query) or NOBODY
             except ValueError:
                 account_id = NOBODY

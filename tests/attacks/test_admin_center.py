@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from idp.accounts.closing import close
-from idp.accounts.lifecycle import find_account, suspend
+from idp.accounts.lifecycle import change_claims, find_account, suspend
 from idp.accounts.recovery_address import Means
 from idp.members import remove_member, set_role
 from idp.models import Account, AuditEvent
@@ -147,3 +147,20 @@ def test_ad_02_what_its_owner_has_closed_no_company_keeps_or_opens(
     with parts.database.reading() as db:
         account = db.get_one(Account, bob)
         assert (account.state, account.closed_at) == ("closed", int(parts.clock()))
+
+
+def test_ad_06_the_audit_does_not_tell_where_who_has_left_is_now(
+    ada: Administrator, parts: Parts, company: str, bob: str
+) -> None:
+    """Nor who at the provider has acted: an address that is guessed finds as much as one that nobody has."""
+    olga = add_person(parts, "olga@provider.example", staff="operator")
+    with parts.database.transaction() as db:
+        set_role(db, company, bob, "read_only", actor=f"person:{olga}", now=parts.clock())
+        remove_member(db, company, bob, actor=f"person:{olga}", now=parts.clock())
+        new = {"email": "bobby@secret.example", "email_verified": True}
+        change_claims(db, db.get_one(Account, bob), new, actor=f"person:{bob}", now=parts.clock())
+    at = f"/companies/{company}/audit"
+    for address in ("bobby@secret.example", "olga@provider.example"):
+        page = ada.submit(ada.get(at), at, person=address)
+        assert "company.member_removed" not in text(page).split("</select>")[1]
+    assert "company.member_added" in text(ada.submit(ada.get(at), at, person="amy@acme.example")).split("</select>")[1]
