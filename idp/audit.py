@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -119,7 +121,7 @@ def record(
     :param actor: ``person:<account id>``, ``operator:<unix user>``, ``company:<id>``, ``connection:<id>``, ``provider:<key>`` or ``system``.
     :param account_id: whom it happened to.
     :param facts: what else is worth keeping; never a secret. ``company`` is the id of the company that it is about, without which it is that of
-        the person; ``was`` is what there was before, ``reason`` why it was done.
+        the person; ``was`` is what there was before, ``reason`` why it was done. See ``changed`` for an act that changes several things.
     """
     kept = {name: printable(value) if isinstance(value, str) else value for name, value in facts.items()}
     row = AuditEvent(at=int(now), event=event.value, actor=printable(actor, 160), account_id=account_id, facts=kept)
@@ -128,6 +130,15 @@ def record(
     elif account_id is not None:  # looked up by the INSERT itself: no further round trip
         row.company_id = select(Member.company_id).where(Member.account_id == account_id).scalar_subquery()
     db.add(row)
+
+
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str | int | bool]:
+    """The facts of a change: of each thing that differs, what it is by its name, and what it was as ``was_<name>``."""
+    facts: dict[str, str | int | bool] = {}
+    for name in sorted(after):
+        if before.get(name) != after[name]:
+            facts |= {name: _fact(after[name]), f"was_{name}": _fact(before.get(name))}
+    return facts
 
 
 def operator() -> str:
@@ -140,3 +151,11 @@ def operator() -> str:
         return f"operator:{pwd.getpwuid(os.getuid()).pw_name}"
     except KeyError:  # containers run as users whom nobody has named
         return f"operator:{os.getuid()}"
+
+
+def _fact(value: Any) -> str | int | bool:
+    if value is None:
+        return ""
+    if isinstance(value, str | int | bool):
+        return value
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else " ".join(map(str, value))

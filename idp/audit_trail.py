@@ -74,13 +74,13 @@ def place(row: AuditEvent) -> Place:
     return row.at, row.id
 
 
-def said(row: AuditEvent) -> dict[str, Any]:
-    """A row as it goes out: to a file, a webhook, a log server."""
+def said(row: AuditEvent, *, to_company: bool = False) -> dict[str, Any]:
+    """A row as it goes out: to a file, a webhook, a log server. ``to_company``: who works at the provider is not its business."""
     return {
         "sequence": row.sequence,
         "at": datetime.fromtimestamp(row.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "event": row.event,
-        "actor": row.actor,
+        "actor": "provider" if to_company and row.actor.startswith("operator:") else row.actor,
         "account_id": row.account_id,
         "company_id": row.company_id,
         "facts": row.facts,
@@ -88,9 +88,9 @@ def said(row: AuditEvent) -> dict[str, Any]:
     }
 
 
-def line(row: AuditEvent) -> str:
+def line(row: AuditEvent, *, to_company: bool = False) -> str:
     """The same as one line of JSON."""
-    return json.dumps(said(row), separators=(",", ":"))
+    return json.dumps(said(row, to_company=to_company), separators=(",", ":"))
 
 
 def _queries(wanted: Wanted) -> list[Select[AuditEvent]]:

@@ -75,11 +75,11 @@ def rename(db: Session, company_id: str, name: str, *, actor: str, now: float) -
     :raises CompanyRefused: ``company_unknown``, ``company_field_wrong``.
     """
     company = hold_company(db, company_id)
-    company.name, company.updated_at = _name(name), int(now)
+    was, company.name, company.updated_at = company.name, _name(name), int(now)
     write_company_terms(db, company_id, company.name)
     members_of = select(literal("person"), Member.account_id, literal(int(now))).where(Member.company_id == company_id)
     db.execute(insert(Revocation).from_select(["kind", "account_id", "created_at"], members_of))
-    audit.record(db, audit.Event.company_renamed, now=now, actor=actor, company=company_id, name=company.name)
+    audit.record(db, audit.Event.company_renamed, now=now, actor=actor, company=company_id, name=company.name, was=was)
 
 
 def remove_company(db: Session, company_id: str, *, actor: str, now: float, why: str = "") -> None:

@@ -96,11 +96,23 @@ def set_policy(
     company = hold_company(db, company_id)
     if "doors" in wanted.model_fields_set and "password" not in wanted.doors and "password" in company.doors:
         _check_can_close(db, company_id)
+    facts = audit.changed(
+        {name: getattr(company, name) for name in wanted.model_fields_set},
+        {name: getattr(wanted, name) for name in wanted.model_fields_set},
+    )
+    if not facts:
+        return
     for name in wanted.model_fields_set:
         setattr(company, name, getattr(wanted, name))
     company.updated_at = int(now)
-    changed = " ".join(sorted(wanted.model_fields_set))
-    audit.record(db, audit.Event.company_policy_changed, now=now, actor=actor, company=company_id, fields=changed)
+    audit.record(
+        db,
+        audit.Event.company_policy_changed,
+        now=now,
+        actor=actor,
+        account_id=None,
+        **{"company": company_id} | facts,
+    )
 
 
 def require_sso(db: Session, company_id: str, *, end_sessions: bool, actor: str, now: float) -> None:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -71,6 +72,11 @@ def defaults_of(db: Session, company_id: str) -> dict[str, Any]:
     }
 
 
+def zone_of(company: Company | None) -> ZoneInfo:
+    """The hours in which times are told to a company; UTC where it has said nothing, or it is about none."""
+    return ZoneInfo(company.time_zone if company is not None and company.time_zone else "UTC")
+
+
 def set_settings(
     db: Session,
     company_id: str,
@@ -93,12 +99,9 @@ def set_settings(
         raise CompanyRefused("company_field_wrong", detail="time_zone: not one of the time zone database")
     company = hold_company(db, company_id)
     wanted = {"language": language or None, "time_zone": time_zone or None, "colour": read_colour(colour) or None}
-    facts: dict[str, str] = {}
+    facts = audit.changed({name: getattr(company, name) for name in wanted}, wanted)
     for name, value in wanted.items():
-        was = getattr(company, name)
-        if value != was:
-            setattr(company, name, value)
-            facts |= {name: value or "", f"was_{name}": was or ""}
+        setattr(company, name, value)
     if facts:
         _record(db, company, actor, now, facts)
 
@@ -180,7 +183,7 @@ def _luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def _record(db: Session, company: Company, actor: str, now: float, facts: dict[str, str]) -> None:
+def _record(db: Session, company: Company, actor: str, now: float, facts: dict[str, str | int | bool]) -> None:
     company.updated_at = int(now)
     event = audit.Event.company_settings_changed
-    audit.record(db, event, now=now, actor=actor, company=company.id, **facts)
+    audit.record(db, event, now=now, actor=actor, account_id=None, **{"company": company.id} | facts)

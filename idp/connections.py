@@ -301,6 +301,9 @@ class Connections:
         if "metadata_url" in changed:
             row.metadata_due_at = int(now) if settings["metadata_url"] else None
             row.metadata_problem = row.metadata_warned_at = None
+        # The certificate for metadata is long, and the metadata that is kept has everything else.
+        plain = [name for name in changed if name != "metadata_certificate"]
+        facts = audit.changed({name: getattr(row, name) for name in plain}, {name: settings[name] for name in plain})
         for name in changed:
             setattr(row, name, settings[name])
         if description is not None:
@@ -320,7 +323,7 @@ class Connections:
             changed += differ
         if set(changed) - {"name", "vendor", "metadata_url", "metadata_certificate"} and row.state == "tested":
             row.state, row.tested_at = "draft", None
-        self._record(db, Event.connection_changed, row, actor, now, fields=" ".join(changed), source=source)
+        self._record(db, Event.connection_changed, row, actor, now, fields=" ".join(changed), source=source, **facts)
         return self._changed(db, row, now)
 
     def note_tested(self, db: Session, connection_id: str, *, actor: str, now: float) -> SamlConnection:

@@ -156,9 +156,9 @@ def set_role(db: Session, company_id: str, account_id: str, role: str, *, actor:
     member = _held_member(db, company_id, account_id)
     if role != "administrator":
         _keep_an_administrator(db, member)
-    member.role = role
+    was, member.role = member.role, role
     db.add(Revocation(kind="person", account_id=account_id, created_at=int(now)))
-    _record(db, audit.Event.company_role_changed, company_id, account_id, actor, now, role=role)
+    _record(db, audit.Event.company_role_changed, company_id, account_id, actor, now, role=role, was=was)
 
 
 def note_arrived(db: Session, account_id: str) -> None:

@@ -33,13 +33,14 @@ def grant_seat(db: Transaction, account_id: str, client_id: str, role: Role, *, 
     """
     db.get_one(Account, account_id, with_for_update=True)
     seat = db.get(Seat, (account_id, client_id))
-    if seat is not None and seat.role == role:
+    was = seat.role if seat is not None else ""
+    if was == role:
         return False
     if seat is None:
         db.add(Seat(account_id=account_id, client_id=client_id, role=role, granted_at=math.ceil(now)))
     else:
         seat.role, seat.granted_at = role, math.ceil(now)
-    _tell(db, audit.Event.person_seat_granted, account_id, client_id, role, actor, now)
+    _tell(db, audit.Event.person_seat_granted, account_id, client_id, role, was, actor, now)
     return True
 
 
@@ -50,7 +51,7 @@ def remove_seat(db: Transaction, account_id: str, client_id: str, *, actor: str,
     if seat is None:
         return False
     db.delete(seat)
-    _tell(db, audit.Event.person_seat_removed, account_id, client_id, seat.role, actor, now)
+    _tell(db, audit.Event.person_seat_removed, account_id, client_id, "", seat.role, actor, now)
     return True
 
 
@@ -67,7 +68,7 @@ def organizer_since(person: Mapping[str, Any], client_id: str) -> int:
 
 
 def _tell(
-    db: Transaction, event: audit.Event, account_id: str, client_id: str, role: str, actor: str, now: float
+    db: Transaction, event: audit.Event, account_id: str, client_id: str, role: str, was: str, actor: str, now: float
 ) -> None:
     db.add(Revocation(kind="person", account_id=account_id, created_at=int(now)))
-    audit.record(db, event, now=now, actor=actor, account_id=account_id, client=client_id, role=role)
+    audit.record(db, event, now=now, actor=actor, account_id=account_id, client=client_id, role=role, was=was)

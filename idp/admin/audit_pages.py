@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, request
 from sqlalchemy import select
@@ -17,6 +18,7 @@ from idp.admin.staff import Right
 from idp.audit_export import CONTENT_TYPES, FORMS, written
 from idp.audit_trail import PAGE, Wanted, newest, walk
 from idp.companies import find_company
+from idp.company_settings import zone_of
 from idp.models import AuditEvent, Email, Member
 from idp.parts import parts
 
@@ -60,10 +62,11 @@ def _page(company_id: str | None) -> Response:
     before = (int(place[1]), int(place[2])) if place is not None else None
     with here.database.reading() as db:
         company = find_company(db, company_id) if company_id is not None else None
-        wanted = _wanted(company_id)
+        zone = zone_of(company)
+        wanted = _wanted(company_id, zone)
         rows = newest(db, wanted, before=before, limit=PAGE + 1)
         people = _people(db, rows, company_id)
-        shown = [_said(row, people, company_id) for row in rows[:PAGE]]
+        shown = [_said(row, people, company_id, zone) for row in rows[:PAGE]]
     last = rows[PAGE - 1] if len(rows) > PAGE else None
     return admin_page(
         "admin/audit.html",
@@ -75,22 +78,26 @@ def _page(company_id: str | None) -> Response:
         typed={name: form.get(name, "")[:320] for name in ("event", "person", "since", "until")},
         before=f"{last.at} {last.id}" if last is not None else "",
         later=before is not None,
+        zone=zone.key.replace("_", " "),
     )
 
 
 def _file(company_id: str | None) -> Response:
     here = parts()
-    wanted = _wanted(company_id)
+    with here.database.reading() as db:
+        wanted = _wanted(company_id, zone_of(find_company(db, company_id) if company_id is not None else None))
     form = next((one for one in FORMS if one == request.form.get("format")), FORMS[0])
     with here.database.transaction() as db:
         facts = {"company": company_id} if company_id is not None else {}
         audit.record(db, audit.Event.audit_exported, now=here.clock(), actor=actor().who, **facts)
-    response = Response(written(walk(here.database, wanted), form), content_type=CONTENT_TYPES[form])
+    response = Response(
+        written(walk(here.database, wanted), form, to_company=company_id is not None), content_type=CONTENT_TYPES[form]
+    )
     response.headers["Content-Disposition"] = f'attachment; filename="audit.{form}"'
     return response
 
 
-def _wanted(company_id: str | None) -> Wanted:
+def _wanted(company_id: str | None, zone: ZoneInfo) -> Wanted:
     """What the form asks for; a person by their address, which stands in no address of ours."""
     form = request.form
     person, account_id = form.get("person", "").strip()[:320], None
@@ -108,15 +115,17 @@ def _wanted(company_id: str | None) -> Wanted:
         company_id=company_id,
         event=form["event"] if form.get("event") in KINDS else None,
         account_id=account_id,
-        since=_second(form.get("since", ""), 0),
-        until=_second(form.get("until", ""), 86400),
+        since=_second(form.get("since", ""), 0, zone),
+        until=_second(form.get("until", ""), 1, zone),
     )
 
 
-def _second(day: str, more: int) -> int | None:
+def _second(day: str, more: int, zone: ZoneInfo) -> int | None:
+    """When a day begins, or (``more``) one so many days later: not all days have 24 hours."""
     try:
-        return int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp()) + more if day else None
-    except ValueError:
+        begins = datetime.combine(date.fromisoformat(day) + timedelta(days=more), time(), zone)
+        return int(begins.timestamp()) if day else None
+    except (ValueError, OverflowError):
         return None
 
 
@@ -131,7 +140,7 @@ def _people(db: Transaction, rows: list[AuditEvent], company_id: str | None) -> 
     return {account_id: address for account_id, address in db.execute(query)}  # noqa: C416 rows are no pairs to mypy
 
 
-def _said(row: AuditEvent, people: dict[str, str], company_id: str | None) -> dict[str, Any]:
+def _said(row: AuditEvent, people: dict[str, str], company_id: str | None, zone: ZoneInfo) -> dict[str, Any]:
     kind, _, name = row.actor.partition(":")
     own = name if kind == "person" else None
     by = "system" if row.actor == "system" else ""
@@ -141,11 +150,26 @@ def _said(row: AuditEvent, people: dict[str, str], company_id: str | None) -> di
         by = "somebody"
     whom = people.get(row.account_id or "", "" if company_id is not None else row.account_id)
     return {
-        "at": datetime.fromtimestamp(row.at, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+        "at": datetime.fromtimestamp(row.at, zone).strftime("%Y-%m-%d %H:%M:%S"),
         "event": row.event,
         "known": row.event in KINDS,
         "who": people.get(own, own) if own is not None else row.actor,
         "by": by,
         "whom": whom if row.account_id != own else "",
-        "facts": [(name, str(value)) for name, value in row.facts.items() if name != "company"],
+        "facts": _told(row.facts),
     }
+
+
+def _told(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """The facts of an event in the order in which they were noted; of what was changed, what it was and what it is."""
+    told = []
+    for name, value in facts.items():
+        if f"was_{name}" in facts:
+            told.append((name, f"{_plain(facts[f'was_{name}'])} → {_plain(value)}"))
+        elif name != "company" and not (name.startswith("was_") and name.removeprefix("was_") in facts):
+            told.append((name, _plain(value)))
+    return told
+
+
+def _plain(value: Any) -> str:
+    return str(value) if value != "" else "–"

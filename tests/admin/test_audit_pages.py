@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from werkzeug.test import TestResponse
 
 from idp import audit
+from idp.companies import rename
+from idp.company_policy import set_policy
 from idp.members import remove_member
+from idp.models import AuditEvent, Company
 from idp.parts import Parts
 from tests.administrator import Administrator, add_company, add_person
 
@@ -126,3 +130,64 @@ def test_a_company_reads_no_address_of_somebody_who_is_not_its_own(
     add_person(parts, "olga@example.org", staff="operator_read_only")
     olga = administrator("olga@example.org")
     assert "sue@provider.example" in text(olga.sign_in("/operator/audit"))
+
+
+def test_a_change_says_what_was_before(ada: Administrator, parts: Parts, company: str) -> None:
+    with parts.database.transaction() as db:
+        changes = {"jit": True, "doors": ["social"], "shortest_password": 15}
+        db.get_one(Company, company).sso = "optional"
+        set_policy(
+            db, company, changes | {"doors": ["password"]}, config=parts.config, actor="system", now=parts.clock()
+        )
+        event = db.query(AuditEvent).filter_by(event="company.policy_changed").one()
+        assert event.facts == {
+            "company": company,
+            "doors": "password",
+            "was_doors": "password social",
+            "jit": True,
+            "was_jit": False,
+            "shortest_password": 15,
+            "was_shortest_password": "",
+        }
+    shown = text(ada.get(f"/companies/{company}/audit"))
+    assert "jit: False → True" in shown and "doors: password social → password" in shown
+    assert "shortest_password: – → 15" in shown
+
+
+def test_nothing_is_noted_where_nothing_changed(parts: Parts, company: str) -> None:
+    with parts.database.transaction() as db:
+        set_policy(db, company, {"jit": False}, config=parts.config, actor="system", now=parts.clock())
+        assert db.query(AuditEvent).filter_by(event="company.policy_changed").count() == 0
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_company_does_not_learn_who_works_at_the_provider(
+    ada: Administrator, administrator: At, parts: Parts, company: str, form: str
+) -> None:
+    with parts.database.transaction() as db:
+        rename(db, company, "Acme Two", actor="operator:mallory", now=parts.clock())
+    at = f"/companies/{company}/audit"
+    own = ada.open("POST", f"{at}/export", data={"csrf": ada.token(ada.get(at)), "format": form})
+    assert "Acme Two" in text(own) and "provider" in text(own) and "mallory" not in text(own)
+    assert "mallory" not in text(ada.get(at))
+    add_person(parts, "olga@example.org", staff="operator")
+    olga = administrator("olga@example.org")
+    olga.sign_in()
+    whole = olga.open(
+        "POST", "/operator/audit/export", data={"csrf": olga.token(olga.get("/operator/audit")), "format": form}
+    )
+    assert "operator:mallory" in text(whole)
+
+
+def test_times_and_days_are_the_companys(ada: Administrator, parts: Parts, company: str) -> None:
+    at, midnight = f"/companies/{company}/audit", int(datetime(2026, 3, 29, 22, 30, tzinfo=UTC).timestamp())
+    with parts.database.transaction() as db:
+        db.get_one(Company, company).time_zone = "Europe/Paris"
+        for more, name in ((0, "Late"), (-23 * 3600, "Short day"), (-24 * 3600, "Day before")):
+            audit.record(
+                db, audit.Event.company_renamed, now=midnight + more, actor="system", company=company, name=name
+            )
+    shown = text(ada.submit(ada.get(at), at, since="2026-03-29", until="2026-03-29")).split("</form>", 2)[-1]
+    assert "Short day" in shown and "2026-03-29 00:30:00" in shown  # 23:30 UTC of the day before
+    assert "Late" not in shown and "Day before" not in shown  # 00:30 of the day after; and the day has 23 hours
+    assert "Europe/Paris" in text(ada.get(at))

@@ -75,7 +75,7 @@ def test_what_was_seen_is_saved_and_those_concerned_are_told(ada: Administrator,
     assert told(parts) == ["ada@acme.example", "bob@acme.example"]
     with parts.database.reading() as db:
         event = db.scalars(select(AuditEvent).where(AuditEvent.event == "company.policy_changed")).one()
-        assert event.actor.startswith("person:") and "second_factor_from" in event.facts["fields"]
+        assert event.actor.startswith("person:") and "second_factor_from" in event.facts
     assert told(parts) == ["ada@acme.example", "bob@acme.example"]  # once
 
 
