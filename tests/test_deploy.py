@@ -18,6 +18,7 @@ import pytest
 import trustme
 from packaging.requirements import Requirement
 
+from idp.app import MAX_UPLOAD
 from idp.config import Config, read_config
 from tests.backends import free_port, wait_until
 from tests.needs import program
@@ -25,6 +26,7 @@ from tests.needs import program
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 NAME = "login.example.com"
+ADMIN = "admin.example.com"
 
 
 # --- settings and the lock ------------------------------------------------------------------------------------------------
@@ -250,6 +252,7 @@ class Front:
     plain: int
     trust: ssl.SSLContext
     upstream: Upstream
+    admin: Upstream
     folder: Path
 
     def send(self, raw: bytes, name: str = NAME) -> bytes:
@@ -264,9 +267,9 @@ class Front:
                 answer += more
             return answer
 
-    def get(self, path: str, *headers: str) -> bytes:
-        lines = [f"GET {path} HTTP/1.1", f"Host: {NAME}", "Connection: close", *headers, "", ""]
-        return self.send("\r\n".join(lines).encode())
+    def get(self, path: str, *headers: str, name: str = NAME) -> bytes:
+        lines = [f"GET {path} HTTP/1.1", f"Host: {name}", "Connection: close", *headers, "", ""]
+        return self.send("\r\n".join(lines).encode(), name)
 
 
 def answers(port: int, running: subprocess.Popen[bytes], log: Path) -> bool:
@@ -282,19 +285,20 @@ def answers(port: int, running: subprocess.Popen[bytes], log: Path) -> bool:
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     folder = tmp_path_factory.mktemp("nginx")
     authority = trustme.CA()
-    certificate = authority.issue_cert(NAME)
+    certificate = authority.issue_cert(NAME, ADMIN)
     certificate.private_key_pem.write_to_path(folder / "privkey.pem")
     for number, blob in enumerate(certificate.cert_chain_pems):
         blob.write_to_path(folder / "fullchain.pem", append=number > 0)
-    upstream = Upstream(socket.create_server(("127.0.0.1", 0)))
+    upstream, admin = (Upstream(socket.create_server(("127.0.0.1", 0))) for _ in range(2))
     tls, plain = free_port(), free_port()
-    site = (DEPLOY / "nginx.conf").read_text(encoding="utf-8")
+    site = "".join((DEPLOY / name).read_text(encoding="utf-8") for name in ("nginx.conf", "nginx-admin.conf"))
     for shipped, here in (
         ("/etc/ssl/idp/", f"{folder}/"),
         ("/var/log/nginx/", f"{folder}/"),
         ("listen 443", f"listen 127.0.0.1:{tls}"),
         ("listen 80", f"listen 127.0.0.1:{plain}"),
         ("server 127.0.0.1:8000", f"server 127.0.0.1:{upstream.listener.getsockname()[1]}"),
+        ("server 127.0.0.1:8001", f"server 127.0.0.1:{admin.listener.getsockname()[1]}"),
     ):
         assert shipped in site
         site = site.replace(shipped, here)
@@ -310,17 +314,19 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
     assert "warn" not in checked.stderr, checked.stderr
-    threading.Thread(target=upstream.serve, daemon=True).start()
+    for behind in (upstream, admin):
+        threading.Thread(target=behind.serve, daemon=True).start()
     trust = ssl.create_default_context()
     authority.configure_trust(trust)
     running = subprocess.Popen(command)
     try:
         wait_until(lambda: answers(tls, running, folder / "error.log"), "nginx answers")
-        yield Front(tls, plain, trust, upstream, folder)
+        yield Front(tls, plain, trust, upstream, admin, folder)
     finally:
         running.terminate()
         running.wait(10)
         upstream.listener.close()
+        admin.listener.close()
 
 
 @pytest.mark.needs("nginx")
@@ -451,3 +457,24 @@ def test_the_proxy_log_keeps_no_query(front: Front) -> None:
     log = (front.folder / "idp.log").read_text()
     assert "/authorize/resume" in log
     assert "canary" not in log
+
+
+@pytest.mark.needs("nginx")
+def test_the_admin_center_answers_at_its_own_name_alone(front: Front) -> None:
+    front.upstream.seen.clear()
+    front.admin.seen.clear()
+    front.get("/companies", "X-Forwarded-For: 6.6.6.6", "X-Forwarded-Host: evil.example", name=ADMIN)
+    front.get("/login")
+    (asked,) = front.admin.seen
+    assert f"Host: {ADMIN}\r\n".encode() in asked and b"X-Forwarded-For: 127.0.0.1\r\n" in asked
+    assert b"6.6.6.6" not in asked and b"evil.example" not in asked
+    assert [request.split()[1] for request in front.upstream.seen] == [b"/login"]
+    for path in ("/metrics", "/health/ready", "//health/live"):
+        assert front.get(path, name=ADMIN).startswith(b"HTTP/1.1 404")
+
+
+@pytest.mark.needs("nginx")
+@pytest.mark.parametrize(("size", "status"), [(MAX_UPLOAD, 200), (MAX_UPLOAD + 1, 413)])
+def test_the_admin_center_takes_what_idp_takes_there(front: Front, size: int, status: int) -> None:
+    head = f"POST /x HTTP/1.1\r\nHost: {ADMIN}\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n".encode()
+    assert front.send(head + b"x" * (size if status == 200 else 0), ADMIN).startswith(f"HTTP/1.1 {status}".encode())
