@@ -18,7 +18,7 @@ from idp.accounts.invitations import Host
 from idp.admin import admin_sessions, set_up_links
 from idp.admin.admin_sessions import AdminSession
 from idp.admin.own_client import OwnClient
-from idp.admin.staff import COMPANY_RIGHTS, Actor, Right, find_actor, set_up_actor
+from idp.admin.staff import COMPANY_RIGHTS, Actor, Right, find_actor, set_up_actor, thrown_out
 from idp.companies import find_company
 from idp.company_settings import Brand, brand_of
 from idp.errors import PageError
@@ -155,6 +155,8 @@ def _ask() -> Response | None:
     company_id = (request.view_args or {}).get("company_id")
     with here.database.reading() as db:
         one = find_actor(db, found.sub) if found is not None else None
+        if one is not None and found is not None and thrown_out(db, one.account_id, found.opened):
+            one = None
         there = company_id is None or find_company(db, company_id) is not None
         if need.guide and not (one is not None and _knows(one, company_id)):
             colleague = _colleague(db, company_id)

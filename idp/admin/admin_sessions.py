@@ -1,7 +1,7 @@
 """The admin center's own sessions: who our ID token said is at this browser. In Redis; the cookie's secret only as a hash. A working.
 
 A session ends when the person signs out here, when the provider says that theirs has ended (back-channel logout), or after a
-working day. What the person may do is not in it: that is read from SQL each time.
+working day. What the person may do is not in it, nor whether they were thrown out since: that is read from SQL each time.
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ class AdminSession:
     acr: str
     expires: int
     id_token: str = field(repr=False)
+
+    @property
+    def opened(self) -> int:
+        """When it was opened."""
+        return self.expires - LIFETIME
 
 
 @dataclass(frozen=True, slots=True)

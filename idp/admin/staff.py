@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, get_args
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session as Transaction
 
 from idp import audit
@@ -63,6 +63,23 @@ STAFF_RIGHTS: Mapping[str, frozenset[Right]] = {
     "operator": _COMPANY | {Right.support, Right.see_operations, Right.change_operations},
     "operator_read_only": _SEEN | {Right.see_operations},
 }
+
+
+# What ends sessions in an account: the admin center does not wait until it is told (back-channel logout).
+_ENDING = [
+    event.value
+    for event in (
+        audit.Event.person_password_set,
+        audit.Event.person_suspended,
+        audit.Event.person_closed,
+        audit.Event.person_reclaimed,
+        audit.Event.person_signed_out_everywhere,
+        audit.Event.person_disowned_sign_in,
+        audit.Event.person_disowned_factor,
+        audit.Event.person_factors_removed,
+        audit.Event.company_member_removed,
+    )
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +164,13 @@ def _find_actor(db: Transaction, which: ColumnElement[bool]) -> Actor | None:
         role=row.role or "",
         staff=row.staff or "",
     )
+
+
+def thrown_out(db: Transaction, account_id: str, since: int) -> bool:
+    """Whether all that was open in an account, or all but the session of who did it, was ended after a moment (seconds since 1970). Whoever
+    was not meant is signed in again without being asked."""
+    ended = AuditEvent.account_id == account_id, AuditEvent.at > since, AuditEvent.event.in_(_ENDING)
+    return bool(db.scalar(select(exists().where(*ended))))
 
 
 def set_staff(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from html import unescape
 
 import pytest
+from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
@@ -20,10 +21,14 @@ from idp.parts import Parts
 from tests.admin.conftest import administrator, center, config
 from tests.administrator import Administrator, add_company, add_person
 from tests.conftest import Clock
+from tests.forgetful import NEW, ask, reset_link, set_new
+from tests.journey import Walker
+from tests.newcomers import mailed
 
 __all__ = ["administrator", "center", "config"]  # fixtures
 
 At = Callable[[str], Administrator]
+ADA = "ada@acme.example"
 
 
 @pytest.fixture
@@ -164,3 +169,41 @@ def test_ad_06_the_audit_does_not_tell_where_who_has_left_is_now(
         page = ada.submit(ada.get(at), at, person=address)
         assert "company.member_removed" not in text(page).split("</select>")[1]
     assert "company.member_added" in text(ada.submit(ada.get(at), at, person="amy@acme.example")).split("</select>")[1]
+
+
+def resets_the_password(owner: Walker, parts: Parts) -> None:
+    ask(owner, ADA)
+    set_new(owner, reset_link(parts))
+
+
+def signs_out_everywhere(owner: Walker, parts: Parts) -> None:
+    owner.sign_in(owner.follow(owner.get("/login")), ADA)
+    owner.submit(owner.get("/me"), "/me/sign-out-everywhere")
+
+
+def says_that_it_was_not_them(owner: Walker, parts: Parts) -> None:
+    owner.sign_in(owner.follow(owner.get("/login")), ADA)
+    reader = Walker(owner.app, parts)
+    reader.submit(reader.follow(reader.get(mailed(parts, "new_device"))), "/me/not-me")
+
+
+@pytest.mark.parametrize("act", [resets_the_password, signs_out_everywhere, says_that_it_was_not_them])
+def test_ad_06_who_is_thrown_out_is_out_of_the_admin_center_before_it_is_told(
+    ada: Administrator, app: Flask, parts: Parts, company: str, clock: Clock, act: Callable[[Walker, Parts], None]
+) -> None:
+    """No logout token has come: the network may keep it away for ever."""
+    assert ada.open("GET", f"/companies/{company}").status_code == 200
+    clock.advance(60)
+    act(Walker(app, parts), parts)
+    assert "/sign-in" in ada.open("GET", f"/companies/{company}").location
+    assert 'id="username"' in text(ada.get(f"/companies/{company}"))
+
+
+def test_ad_06_who_changes_their_password_goes_on_in_the_admin_center(
+    ada: Administrator, parts: Parts, company: str, clock: Clock
+) -> None:
+    clock.advance(60)
+    page = ada.submit(ada.get("https://login.example/me/password"), "/me/password", password=NEW)
+    assert page.request.path == "/me"
+    clock.advance(1)
+    assert ada.get(f"/companies/{company}").request.path == f"/companies/{company}"
