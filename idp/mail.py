@@ -61,6 +61,7 @@ def queue_mail(
     secrets: dict[str, str] | None = None,
     if_known: bool = False,
     always: bool = False,
+    warning: bool = False,
     **values: str | int,
 ) -> bool:
     """Put a mail into the outbox, in the caller's transaction.
@@ -72,6 +73,7 @@ def queue_mail(
         the same work for every address and tells nobody who is known here.
     :param always: never dropped, however many there were: a warning that somebody could else keep back by causing many first.
         Whoever queues it bounds by other means how many there can be.
+    :param warning: dropped only when there were many of its own name, not of others.
     :param values: what the templates print; whole numbers are moments (seconds since 1970).
     :returns: False when this recipient has had so many mails lately that this one is dropped (parallel transactions
         may pass the limit by a few).
@@ -84,7 +86,7 @@ def queue_mail(
     recent = select(func.count()).where(OutboxMail.recipient == recipient)
     alike = db.scalar(recent.where(OutboxMail.created_at > now - HOUR, OutboxMail.name == name)) or 0
     whole = db.scalar(recent.where(OutboxMail.created_at > now - DAY)) or 0
-    if not always and (alike >= MOST_ALIKE_PER_HOUR or whole >= MOST_PER_DAY):
+    if not always and (alike >= MOST_ALIKE_PER_HOUR or (whole >= MOST_PER_DAY and not warning)):
         return False
     kept: dict[str, Any] = dict(values)
     if secrets:

@@ -55,6 +55,8 @@ PROOF_MAILS_TO = Bucket("proof-mails-to", 3, 900)
 # The same for forgotten passwords, counted apart so that no other mail uses them up. Whoever has to wait has a link that is still good
 # (forgotten.LIFETIME): a stranger who asks in somebody's name keeps nobody out.
 RESET_MAILS_TO = Bucket("reset-mails-to", 3, 900)
+# And for the code that is mailed where a person signs in for the first time, by account: only who knows its password uses these up.
+CODE_MAILS_TO = Bucket("code-mails-to", 3, 900)
 
 # Companies' domains that one network may ask the way for: whoever sits there needs a few, a list of our customers needs
 # thousands. A domain counts once an hour, so that an office or a telephone company costs little.
@@ -188,17 +190,22 @@ def take_proof_mail(store: RedisStore, *, email: str, network: str, now: float) 
 
     ``email`` is canonical, ``network`` the visitor's network address. One round trip, and another one for who must wait.
     """
-    return _take_mail(store, PROOF_MAILS_TO, email, network, now)
+    return _take_mail(store, PROOF_MAILS_TO, _mailbox(email), network, now)
 
 
 def take_reset_mail(store: RedisStore, *, email: str, network: str, now: float) -> int:
     """The same for the mail about a forgotten password."""
-    return _take_mail(store, RESET_MAILS_TO, email, network, now)
+    return _take_mail(store, RESET_MAILS_TO, _mailbox(email), network, now)
 
 
-def _take_mail(store: RedisStore, to: Bucket, email: str, network: str, now: float) -> int:
+def take_code_mail(store: RedisStore, *, account_id: str, network: str, now: float) -> int:
+    """The same for a code that is mailed to whoever has given an account's password."""
+    return _take_mail(store, CODE_MAILS_TO, account_id, network, now)
+
+
+def _take_mail(store: RedisStore, to: Bucket, whose: str, network: str, now: float) -> int:
     near, around = networks(network)
-    wanted = [(PROOF_MAILS, near), (PROOF_MAILS_AROUND, around), (to, _mailbox(email))]
+    wanted = [(PROOF_MAILS, near), (PROOF_MAILS_AROUND, around), (to, whose)]
     with store.batch() as batch:
         for bucket, subject in wanted:
             batch.call("idp_throttle_take", _key(bucket, subject), *_numbers(bucket, now))

@@ -122,6 +122,7 @@ def _tell(
         now=now,
         sealer=sealer,
         secrets={"link": f"{NOT_ME_PATH}?t={secret}"},
+        warning=True,
         agent=device.label,
         address=address,
         at=int(now),

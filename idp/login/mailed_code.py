@@ -36,7 +36,7 @@ def send_code(pending: Pending, account_id: str) -> int:
     with here.database.transaction() as db:
         account = db.get_one(Account, account_id)
         email = primary_email(account)
-        wait = throttle.take_proof_mail(here.store, email=email.canonical, network=peer(), now=now)
+        wait = throttle.take_code_mail(here.store, account_id=account_id, network=peer(), now=now)
         if wait:
             return wait
         recipient = email.address
@@ -48,6 +48,7 @@ def send_code(pending: Pending, account_id: str) -> int:
             now=now,
             sealer=here.sealer,
             secrets={"code": code},
+            always=True,  # the throttle counts them
             address=peer(),
             at=int(now),
         )

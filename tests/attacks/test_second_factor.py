@@ -15,6 +15,7 @@ from idp.accounts.lifecycle import change_claims, set_password, suspend
 from idp.accounts.second_factors import look_at_factors
 from idp.accounts.sessions import sessions_of
 from idp.app import create_app
+from idp.mail import MOST_PER_DAY, queue_mail
 from idp.models import Account, Device, Link, Member, OutboxMail, Totp
 from idp.parts import Parts
 from idp.redis_store import token_hash
@@ -533,6 +534,43 @@ def test_pw_12_mailed_codes_have_five_tries_and_so_many_mails(asking: Flask, par
     assert tried == [400] * 5 + [403]
     walker.follow(walker.submit(page, "/login/second/mail", code=right))
     assert walker.get("/me").status_code == 303
+
+
+def test_pw_12_strangers_do_not_use_up_the_mails_with_codes(asking: Flask, parts: Parts) -> None:
+    """Whoever signs up in somebody's name, without end and from everywhere, keeps nobody from a new browser."""
+    for number in range(5):
+        stranger = Walker(asking, parts)
+        stranger.address = f"203.0.113.{number}"
+        page = stranger.follow(stranger.get("/sign-up"))
+        stranger.submit(page, "/sign-up", username="carol@example.org")
+    flood(parts)
+    walker, page = at_new_browser(asking, parts)
+    walker.follow(walker.submit(page, "/login/second/mail", code=mailed_code(parts)))
+    assert walker.get("/me").status_code == 200
+
+
+def flood(parts: Parts, address: str = "carol@example.org") -> None:
+    """As many mails as strangers cause in some hours by forms that answer every address."""
+    with parts.database.transaction() as db:
+        for _ in range(2 * MOST_PER_DAY):
+            queue_mail(
+                db,
+                name="already_here",
+                recipient=address,
+                language="en",
+                now=parts.clock(),
+                sealer=parts.sealer,
+                always=True,
+            )
+
+
+def test_pw_12_a_new_browser_is_told_of_however_full_the_mailbox_is(app: Flask, parts: Parts, carol: str) -> None:
+    """Mallory, who knows the password, fills it first."""
+    owner, mallory = Walker(app, parts), Walker(app, parts)
+    owner.sign_in(owner.az())
+    flood(parts)
+    mallory.sign_in(mallory.az())
+    assert "/me/not-me?t=" in mailed(parts, "new_device")
 
 
 # --- what it costs those who have none ------------------------------------------------------------------------------------------
