@@ -93,6 +93,9 @@ ADDITIONS = Bucket("additions", 10, 360)
 # Passwords that one person gives themselves: each is announced by a mail that nothing holds back.
 PASSWORDS = Bucket("passwords", 10, 360)
 
+# Cases that one agent of support opens, or looks for: more than there are calls in a shift is browsing, or guessing at codes.
+LOOKS = Bucket("looks", 60, 60)
+
 # Empty ones refuse nobody: from then on the narrower ones of their kind count.
 _ALARMS = {ACCOUNT, PROVIDER, SECOND_ACCOUNT}
 _UNDER_ATTACK = {PAIR_UNDER_ATTACK, SECOND_PAIR_UNDER_ATTACK}
@@ -290,6 +293,12 @@ def take_addition(store: RedisStore, *, account_id: str, now: float) -> int:
 def take_password_change(store: RedisStore, *, account_id: str, now: float) -> int:
     """Ask for leave to have another password; the whole seconds to wait, or 0. One round trip."""
     wait = store.call("idp_throttle_take", _key(PASSWORDS, account_id), *_numbers(PASSWORDS, now))
+    return math.ceil(int(wait) / 1000)
+
+
+def take_look(store: RedisStore, *, account_id: str, now: float) -> int:
+    """Ask for leave to open a case by its receipt; the whole seconds to wait, or 0. One round trip."""
+    wait = store.call("idp_throttle_take", _key(LOOKS, account_id), *_numbers(LOOKS, now))
     return math.ceil(int(wait) / 1000)
 
 

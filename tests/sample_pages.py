@@ -635,6 +635,7 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
         "accounts/close.html",
         lambda x: _close(x, hindered=Hindered("last_administrator", x("Acme"))),
     ),
+    "close-last-operator": ("accounts/close.html", lambda x: _close(x, hindered=Hindered("last_operator", ""))),
     "close-of-company": ("accounts/close.html", lambda x: _close(x, hindered=Hindered("company", x("Acme")))),
     "closed": ("accounts/closed.html", lambda x: {"address": x("carol@example.org"), "reopened": False}),
     "reopen": ("accounts/reopen.html", lambda x: {"address": x("carol@example.org")}),

@@ -56,6 +56,7 @@ VALUES: dict[str, str | int] = {
     "fingerprint": "0f" * 32,
     "members": "sso_url entity_id",
     "provider": "Google",
+    "by_support": "",
     "password": "yes",
     "employer": "Acme",
     "providers": "GitHub, LinkedIn",

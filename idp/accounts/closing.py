@@ -22,19 +22,20 @@ from idp.enforcement import own_door
 from idp.mail import DAY, queue_mail
 from idp.members import only_administrator_of
 from idp.models import Account
+from idp.operators import is_only_operator
 
 REOPEN = "reopen"  # the purpose of the link in the mail that says so
 REOPEN_PATH = "/me/reopen"
 REOPENED_WITHIN = 14 * DAY  # seconds
 AT_ONCE = 100
 
-# Why somebody cannot: nobody else could administer their company, or their company signs them in and so says who has an account.
-Kind = Literal["last_administrator", "company"]
+# Why somebody cannot: nobody else could administer their company, or the provider, or their company signs them in and so says who has an account.
+Kind = Literal["last_administrator", "last_operator", "company"]
 
 
 @dataclass(frozen=True, slots=True)
 class Hindered:
-    """The account cannot be closed by its owner. ``company``: the name of the company for whose sake."""
+    """The account cannot be closed by its owner. ``company``: the name of the company for whose sake, if it is for one's."""
 
     kind: Kind
     company: str
@@ -45,6 +46,8 @@ def hindrance(db: Transaction, account_id: str, *, hold: bool = False) -> Hinder
     signs_in = own_door(db, "", account_id, "password", hold=hold).closed_by
     if signs_in is not None:
         return Hindered("company", signs_in.name)
+    if is_only_operator(db, account_id, hold=hold):
+        return Hindered("last_operator", "")
     administered = only_administrator_of(db, account_id, hold=hold)
     return Hindered("last_administrator", administered) if administered is not None else None
 

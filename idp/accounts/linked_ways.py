@@ -13,12 +13,22 @@ from idp.accounts.linking import UNDO, UNDO_PATH
 from idp.accounts.mailed_links import find_link, take_link
 from idp.accounts.sessions import Session
 from idp.accounts.visitor import visitor
-from idp.accounts.ways import LastWay, NoSuchLink, Unlinked, find_undoable, provider_named, undo, unlink, ways_in
+from idp.accounts.ways import (
+    LastWay,
+    NoSuchLink,
+    Unlinked,
+    find_undoable,
+    provider_named,
+    tell_unlinked,
+    undo,
+    unlink,
+    ways_in,
+)
 from idp.attempts import Step
 from idp.errors import PageError, Unavailable
 from idp.parts import parts
 from idp.redirects import go
-from idp.rendering import render_page
+from idp.rendering import choose_language, render_page
 
 bp = Blueprint("linked_ways", __name__)
 
@@ -58,6 +68,18 @@ def remove() -> Response:
     name = request.form.get("link", "")
     with here.database.transaction() as db:
         outcome = unlink(db, session.account_id, name, here.providers, now=here.clock())
+        if isinstance(outcome, Unlinked):
+            called = provider_named(outcome.door, here.providers)
+            language = choose_language(session.locale)
+            tell_unlinked(
+                db,
+                session.account_id,
+                called,
+                by_support=False,
+                language=language,
+                sealer=here.sealer,
+                now=here.clock(),
+            )
     match outcome:
         case LastWay():
             return go("/me/links/remove", link=name)

@@ -22,6 +22,7 @@ from idp.accounts.recovery_address import (
     recovery_of,
     remove_recovery,
     set_recovery,
+    tell_removed,
     undo_recovery,
 )
 from idp.accounts.sessions import Session
@@ -94,8 +95,12 @@ def remove() -> Response:
     if anew is not None:
         return anew
     here = parts()
+    means = _means(session.locale)
     with here.database.transaction() as db:
+        address = recovery_of(db, session.account_id).address
         removed = remove_recovery(db, session.account_id, now=here.clock())
+        if removed and address is not None:
+            tell_removed(db, session.account_id, address, means)
     return go(HERE, notice="removed") if removed else go(HERE)
 
 

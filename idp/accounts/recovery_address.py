@@ -150,6 +150,23 @@ def set_recovery(db: Transaction, secret: str, means: Means) -> str | None:
     return account_id
 
 
+def tell_removed(db: Transaction, account_id: str, recovery: str, means: Means) -> None:
+    """Mail to the owner of an account that its recovery address, ``recovery``, is none any more."""
+    account = db.get_one(Account, account_id)
+    queue_mail(
+        db,
+        name="recovery_removed",
+        recipient=primary_email(account).address,
+        language=account.locale or means.language,
+        now=means.now,
+        sealer=means.sealer,
+        secrets={"link": "/me"},
+        always=True,  # to have one again costs a proof
+        recovery=recovery,
+        at=int(means.now),
+    )
+
+
 def remove_recovery(db: Transaction, account_id: str, *, now: float) -> bool:
     """Take the address away; False if there was none."""
     account = db.get_one(Account, account_id, with_for_update=True, populate_existing=True)

@@ -15,10 +15,12 @@ from sqlalchemy.orm import Session as Transaction
 
 from idp import audit
 from idp.accounts.identity import OWN_DOORS, passkey_way
-from idp.accounts.lifecycle import end_everything
+from idp.accounts.lifecycle import end_everything, primary_email
 from idp.enforcement import own_door
+from idp.mail import queue_mail
 from idp.models import Account, Company, Connection, Link, MailedLink, Member, Passkey, Password, Revocation
 from idp.redis_store import token_hash
+from idp.sealing import Sealer
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,27 @@ def unlink(
     _remove(db, link, by="person" if actor is None else "support", now=now, actor=actor)
     db.add(Revocation(kind="door", account_id=account_id, client_id=door, created_at=int(now)))
     return Unlinked(door)
+
+
+def tell_unlinked(
+    db: Transaction, account_id: str, provider: str, *, by_support: bool, language: str, sealer: Sealer, now: float
+) -> None:
+    """Mail to the owner of an account that a link of theirs was taken away. ``provider``: what it is called, "" for their company's;
+    ``language``: of the mail, unless the person has chosen one."""
+    account = db.get_one(Account, account_id)
+    queue_mail(
+        db,
+        name="unlinked",
+        recipient=primary_email(account).canonical,
+        language=account.locale or language,
+        now=now,
+        sealer=sealer,
+        secrets={"link": "/me"},
+        always=True,  # there are no more of them than links, and each of those cost a proof
+        provider=provider,
+        by_support="yes" if by_support else "",
+        at=int(now),
+    )
 
 
 def is_last(db: Transaction, passkey: Passkey, providers: Collection[str]) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session as Transaction
 from idp.admin.access import admin_page, needs
 from idp.admin.operator_counts import count, moment, written
 from idp.admin.staff import Right
-from idp.models import Account, Company, Connection, ConnectionCertificate, OutboxMail
+from idp.models import Account, Company, Connection, ConnectionCertificate, ConnectionMetadata, OutboxMail
 from idp.parts import parts
 from idp.readiness import readiness
 
@@ -24,7 +24,8 @@ MOST_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Ailing:
-    """A connection that needs attention: ``until`` when its last certificate ends, or ``problem`` with its metadata (a reason)."""
+    """A connection that needs attention: ``until`` when its last certificate ends, ``problem`` with its metadata (a reason), or ``waits``: a change
+    of its metadata waits for a person."""
 
     company_id: str
     company: str
@@ -32,6 +33,7 @@ class Ailing:
     until: str = ""
     over: bool = False
     problem: str = ""
+    waits: bool = False
 
 
 @bp.get("/operator")
@@ -50,7 +52,7 @@ def show_operator() -> Response:
         }
         late = count(db, OutboxMail, OutboxMail.state == "waiting", OutboxMail.next_try_at < int(now) - LATE)
         stuck = count(db, OutboxMail, OutboxMail.state.in_(("bounced", "given_up")))
-        ailing = [*_ending(db, now), *_unread(db)]
+        ailing = [*_ending(db, now), *_unread(db), *_waiting(db)]
     return admin_page(
         "admin/operator.html",
         place="operator",
@@ -97,3 +99,16 @@ def _unread(db: Transaction) -> list[Ailing]:
         .limit(MOST_SHOWN)
     )
     return [Ailing(company_id, company, name, problem=problem or "") for company_id, company, name, problem in rows]
+
+
+def _waiting(db: Transaction) -> list[Ailing]:
+    """Connections of which a change of the metadata was kept aside until a person of the company decides."""
+    aside = select(ConnectionMetadata.connection_id).where(ConnectionMetadata.state == "kept_aside")
+    rows = db.execute(
+        select(Company.id, Company.name, Connection.name)
+        .join(Company, Company.id == Connection.company_id)
+        .where(Connection.id.in_(aside))
+        .order_by(Connection.id)
+        .limit(MOST_SHOWN)
+    )
+    return [Ailing(company_id, company, name, waits=True) for company_id, company, name in rows]

@@ -80,7 +80,7 @@ def take_break_glass(company_id: str, account_id: str) -> Response:
 
 
 @bp.post(f"{PATH}/suspend")
-@needs(Right.change_people)
+@needs(Right.change_people, fresh=True)
 def take_suspension(company_id: str, account_id: str) -> Response:
     """Nobody signs in to the account any more; what is open ends within five seconds."""
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session as Transaction
 from idp import audit
 from idp.companies import CompanyRefused
 from idp.models import Account, AuditEvent, Company, Email, Member, Staff
+from idp.operators import is_only_operator
 from idp.search_terms import full_name
 
 StaffRole = Literal["support", "operator", "operator_read_only"]
@@ -187,7 +188,7 @@ def set_staff(
         raise CompanyRefused("company_member_unknown")
     held = db.get(Staff, account_id)
     was = held.role if held is not None else ""
-    if keep_one and was == "operator" and role != "operator" and not _other_operators(db, account_id):
+    if keep_one and role != "operator" and is_only_operator(db, account_id, hold=True):
         raise CompanyRefused("staff_last_operator")
     if role is None and held is not None:
         db.delete(held)
@@ -219,16 +220,6 @@ def staff(db: Transaction) -> list[Colleague]:
         .order_by(Email.canonical)
     )
     return [Colleague(*row) for row in rows]
-
-
-def _other_operators(db: Transaction, account_id: str) -> list[str]:
-    """Who else can sign in as an operator. All operators are held, so that two who leave wait for each other."""
-    held = db.scalars(
-        select(Staff.account_id).where(Staff.role == "operator").order_by(Staff.account_id).with_for_update()
-    )
-    return list(
-        db.scalars(select(Account.id).where(Account.id.in_(set(held) - {account_id}), Account.state == "active"))
-    )
 
 
 def is_staff(db: Transaction, account_id: str) -> bool:

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session as Transaction
 from idp import audit, throttle
 from idp.accounts.invitations import Host, InvitationRefused, send_again
 from idp.accounts.lifecycle import apply_revocations, primary_email
-from idp.accounts.ways import Unlinked, provider_named, unlink, ways_in
+from idp.accounts.ways import Unlinked, provider_named, tell_unlinked, unlink, ways_in
 from idp.admin import factor_removal
 from idp.admin.access import actor, admin_page, needs
 from idp.admin.staff import Right, is_staff
@@ -57,6 +57,9 @@ def ask_code() -> Response:
 def take_code() -> Response:
     """Open the attempt with this code for half an hour."""
     here, typed = parts(), request.form.get("receipt", "").strip()[:40]
+    wait = throttle.take_look(here.store, account_id=actor().account_id, now=here.clock())
+    if wait:
+        return admin_page("admin/support.html", 429, place="support", typed=typed, problem="support.too_many")
     code = read_code(typed)
     with suppress(Unavailable):  # a caller reads out a code that is seconds old
         here.attempts.flush()
@@ -167,6 +170,9 @@ def _do(db: Transaction, wanted: str, attempt: Attempt, now: float) -> bool:
         case "unlink" if account is not None:
             name = request.form.get("link", "")
             outcome = unlink(db, account.id, name, here.providers, now=now, actor=actor().who)
+            if isinstance(outcome, Unlinked):
+                called, language = provider_named(outcome.door, here.providers), choose_language()
+                tell_unlinked(db, account.id, called, by_support=True, language=language, sealer=here.sealer, now=now)
             return isinstance(outcome, Unlinked)
         case "invitation" if account is not None:
             try:

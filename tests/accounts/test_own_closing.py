@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 
 from idp.accounts.closing import REOPENED_WITHIN, erase_closed
 from idp.accounts.lifecycle import find_account, suspend
+from idp.admin.staff import set_staff
 from idp.members import add_member
 from idp.models import Account, AuditEvent, Company, Email, LogoutNotice, Member, OutboxMail, Passkey, Password
 from idp.parts import Parts
@@ -191,6 +192,24 @@ def test_the_only_administrator_of_a_company_has_to_find_another_one_first(
     assert 'id="closed-page"' in text_of(
         walker.submit(walker.get("/me/close"), "/me/close", username="Carol@Example.org")
     )
+
+
+def test_the_only_operator_has_to_find_another_one_first(
+    walker: Walker, parts: Parts, clock: Clock, carol: str
+) -> None:
+    with parts.database.transaction() as db:
+        set_staff(db, carol, "operator", actor="operator:test", now=clock.now)
+    page = ask(walker)
+    assert "You are the only operator" in text_of(page)
+    csrf = re.search(r'name="csrf" value="([^"]+)"', text_of(walker.get("/me")))
+    assert csrf is not None
+    walker.open("POST", "/me/close", data={"csrf": csrf[1], "username": "carol@example.org"})
+    assert state_of(parts, carol) == "active"
+    dora = add_person(parts, add_company(parts, "Acme"), "dora@example.org", "member")
+    with parts.database.transaction() as db:
+        set_staff(db, dora, "operator", actor="operator:test", now=clock.now)
+    walker.submit(walker.get("/me/close"), "/me/close", username="carol@example.org")
+    assert state_of(parts, carol) == "closed"
 
 
 def test_whom_a_company_signs_in_is_sent_to_its_administrators(walker: Walker, parts: Parts) -> None:

@@ -77,6 +77,7 @@ def test_it_is_taken_away(signed_in: Walker, parts: Parts, carol: str) -> None:
     with parts.database.reading() as db:
         events = [event.event for event in db.query(AuditEvent).filter(AuditEvent.event.like("person.recovery%"))]
     assert events == ["person.recovery_set", "person.recovery_removed"]
+    assert mails(parts)[-1] == ("recovery_removed", "carol@example.org")
 
 
 def test_the_owner_takes_it_back_from_the_mail(signed_in: Walker, parts: Parts, carol: str) -> None:

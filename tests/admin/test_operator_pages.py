@@ -13,6 +13,7 @@ from idp.attempts import DAY, Step, drain
 from idp.client_record import hash_secret
 from idp.companies import create_company
 from idp.config import Config
+from idp.connections import keep_document
 from idp.keys import read_ring
 from idp.models import Attempt, AuditEvent, Company, OutboxMail, ReasonDay
 from idp.parts import Parts
@@ -117,6 +118,17 @@ def test_mail_that_is_stuck_and_a_wrong_file_need_attention(
     shown = poll(olga, "/operator", "The file of the products is wrong")
     assert "could not be delivered: 1" in shown
     assert f"{config.clients}:1</code>" in text(olga, "/operator/clients")
+
+
+def test_a_change_of_metadata_that_waits_needs_attention(parts: Parts, olga: Administrator, clock: Clock) -> None:
+    from tests.fakes.company_idp import CompanyIdp
+    from tests.saml_parties import add_customer
+
+    customer = add_customer(parts.database, parts.connections, CompanyIdp(), now=clock(), random=parts.random)
+    assert "waits for a person" not in text(olga, "/operator")
+    with parts.database.transaction() as db:
+        keep_document(db, customer.connection.id, "<x/>", source="url", state="kept_aside", changes={}, now=clock())
+    assert "A change of its metadata waits for a person" in text(olga, "/operator")
 
 
 def test_a_certificate_that_ends_soon_needs_attention(parts: Parts, olga: Administrator, clock: Clock) -> None:

@@ -167,6 +167,20 @@ def test_a_link_to_a_social_provider_is_taken_away(sue: Administrator, parts: Pa
         event = db.query(AuditEvent).filter_by(event="person.unlinked").one()
         support = find_account(db, "sue@example.org")
         assert support is not None and event.actor == f"person:{support.id}" and event.facts["by"] == "support"
+        mail = db.query(OutboxMail).filter_by(name="unlinked", recipient="carol@example.org").one()
+        assert mail.values["provider"] == "google" and mail.values["by_support"] == "yes"
+
+
+def test_nobody_browses_cases(sue: Administrator, parts: Parts, clock: Clock) -> None:
+    """Guessing at codes, or opening one after the other, ends after an hour's worth of calls; a minute later one more is opened."""
+    carol = add_person(parts, "carol@example.org")
+    code = say_code(parts, carol)
+    page = sue.get("/support")
+    answers = [sue.open("POST", "/support", data={"csrf": sue.token(page), "receipt": "K7QX-2M4P"}) for _ in range(61)]
+    assert [answer.status_code for answer in answers] == [400] * 60 + [429]
+    assert sue.open("POST", "/support", data={"csrf": sue.token(page), "receipt": code}).status_code == 429
+    clock.advance(61)
+    assert sue.open("POST", "/support", data={"csrf": sue.token(page), "receipt": code}).status_code == 303
 
 
 def test_the_last_way_in_stays(sue: Administrator, parts: Parts) -> None:
