@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from idp.database import Database
 
 HOUR, DAY = 3600, 86400
+MOST_CLAIMS = 200  # of one company: each is looked for, and stands on its page
 CODE_LIFETIME = 10 * DAY
 AGAIN = DAY  # how often the proof of a verified domain is looked for
 LOST_AFTER = 7 * DAY
@@ -76,7 +77,7 @@ def claim(
     What is claimed already stays as it is; an expired or released claim gets a new code.
 
     :raises CompanyRefused: ``company_unknown``; see :func:`read_domain`; ``domain_taken``: another company holds it, a
-        domain above it or one below it.
+        domain above it or one below it; ``domain_too_many``.
     """
     domain = read_domain(text)
     hold(db, TAKING)
@@ -86,6 +87,8 @@ def claim(
     row = find_claim(db, company_id, domain)
     at = int(now)
     if row is None:
+        if len(claims(db, company_id)) >= MOST_CLAIMS:
+            raise CompanyRefused("domain_too_many")
         row = CompanyDomain(company_id=company_id, domain=domain, found=[], created_at=at)
         db.add(row)
     elif row.status in ("verified", "lost") or (row.status == "pending" and row.code_expires_at > now):

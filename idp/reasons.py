@@ -637,6 +637,7 @@ _TABLE = (
         "company",
         "Another company holds the domain, one above it or one below it, or did so within the last 30 days.",
     ),
+    Reason("domain_too_many", "company", "The company has claimed as many domains as one may."),
     Reason("domain_unclaimed", "company", "The company has not claimed this domain."),
     Reason("domain_released", "company", "The company gave the domain back; claiming it again makes a new code."),
     Reason(

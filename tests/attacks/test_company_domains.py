@@ -11,7 +11,18 @@ from idp.companies import COOLING_OFF, CompanyRefused, owns_domain
 from idp.company_policy import policy_of_domain
 from idp.dns_lookup import Lookup, txt_lookup
 from idp.domain_evidence import Proof
-from idp.domain_proof import CODE_LIFETIME, DAY, LOST_AFTER, check, check_due, claim, read_domain, record_of, release
+from idp.domain_proof import (
+    CODE_LIFETIME,
+    DAY,
+    LOST_AFTER,
+    MOST_CLAIMS,
+    check,
+    check_due,
+    claim,
+    read_domain,
+    record_of,
+    release,
+)
 from idp.models import CompanyDomain
 from idp.parts import Parts
 from tests.company_records import add_company, nothing_there, prove
@@ -81,6 +92,21 @@ def test_sa_35_a_claim_alone_leads_nobody_anywhere(parts: Parts, dns: DnsServer,
     assert reached_by(parts) == a
     for other in ("sub.a.example", "example", "b.example", "xa.example"):
         assert reached_by(parts, other) is None
+
+
+def test_sa_35_one_company_claims_so_many_and_no_more(parts: Parts) -> None:
+    """Whoever has a set-up link could else fill the page, and the list of what is looked for, without end."""
+    a, b = add_company(parts, "A"), add_company(parts, "B")
+    for number in range(MOST_CLAIMS):
+        claimed(parts, a, f"n{number}.example")
+    with pytest.raises(CompanyRefused) as refused:
+        claimed(parts, a, "one-more.example")
+    assert refused.value.reason == "domain_too_many"
+    claimed(parts, a, "n0.example")
+    claimed(parts, b, "one-more.example")
+    with parts.database.transaction() as db:
+        release(db, a, "n0.example", actor="operator:test", now=parts.clock())
+    claimed(parts, a, "n0.org")
 
 
 def test_sa_35_another_companys_code_proves_nothing_for_mine(parts: Parts, dns: DnsServer, lookup: Lookup) -> None:
