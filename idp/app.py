@@ -219,11 +219,11 @@ def _create(built: Parts, pages: Iterable[ModuleType], program: str, site: Site)
 
 
 def _refuse_what_reads_in_two_ways() -> None:
-    """A Host given twice, which servers join with a comma, as ``machine.py`` refuses it; and ``//login``, which the routing
-    would take for ``/login`` although a rule of a proxy before us saw another path."""
+    """A Host given twice, which servers join with a comma, as ``machine.py`` refuses it; ``//login``, which the routing
+    would take for ``/login`` although a rule of a proxy before us saw another path; and a NUL, which no database looks for."""
     if "," in request.environ.get("HTTP_HOST", ""):
         raise PageError("request_unreadable", detail="the Host header is given twice")
-    if request.environ["PATH_INFO"].startswith("//"):
+    if request.environ["PATH_INFO"].startswith("//") or "\x00" in request.environ["PATH_INFO"]:
         abort(404)
 
 

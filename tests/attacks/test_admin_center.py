@@ -207,3 +207,11 @@ def test_ad_06_who_changes_their_password_goes_on_in_the_admin_center(
     assert page.request.path == "/me"
     clock.advance(1)
     assert ada.get(f"/companies/{company}").request.path == f"/companies/{company}"
+
+
+@pytest.mark.parametrize("path", ["/companies/%00", "/companies/%00/people/x", "/operator/clients/x%00", "/shared/%00"])
+def test_ij_04_no_address_holds_a_nul(administrator: At, company: str, path: str) -> None:
+    """PostgreSQL refuses it as a value; nobody need be signed in to ask."""
+    answer = administrator("mallory@evil.example").open("GET", path)
+    assert answer.status_code == 404
+    assert "sign-in" not in (answer.location or "")
