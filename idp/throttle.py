@@ -147,7 +147,13 @@ def forgive(store: RedisStore, *, email: str, account_id: str, now: float) -> No
     Networks that guess much go on waiting with everybody else's accounts. ``email`` is canonical.
     """
     mailbox = _mailbox(email)
-    emptied = ((ACCOUNT, mailbox), (SECOND_ACCOUNT, account_id), (PROOF_MAILS_TO, mailbox), (RESET_MAILS_TO, mailbox))
+    emptied = (
+        (ACCOUNT, mailbox),
+        (SECOND_ACCOUNT, account_id),
+        (PROOF_MAILS_TO, mailbox),
+        (RESET_MAILS_TO, mailbox),
+        (CODE_MAILS_TO, account_id),
+    )
     with store.batch() as batch:
         for bucket, subject in emptied:
             batch.command("DEL", _key(bucket, subject))

@@ -17,9 +17,11 @@ from idp.throttle import (
     PAIR_UNDER_ATTACK,
     RESPONSES,
     Ticket,
+    forgive,
     give_back,
     give_response_back,
     networks,
+    take_code_mail,
     take_proof_mail,
     take_reset_mail,
     take_response,
@@ -230,6 +232,17 @@ def test_mails_about_forgotten_passwords_are_counted_apart_for_a_mailbox_and_tog
         for ask in (take_proof_mail, take_reset_mail)
     ]
     assert one == [0] * 10 + [120] * 2
+
+
+def test_mailed_codes_are_counted_by_account_and_support_lets_them_be_mailed_again(parts: Parts) -> None:
+    def ask(number: int) -> int:
+        return take_code_mail(parts.store, account_id="carol", network=f"203.0.{number}.1", now=parts.clock())
+
+    for number in range(4):  # strangers
+        take_proof_mail(parts.store, email=CAROL, network=f"198.51.{number}.1", now=parts.clock())
+    assert [ask(number) for number in range(4)] == [0, 0, 0, 900]
+    forgive(parts.store, email=CAROL, account_id="carol", now=parts.clock())
+    assert ask(5) == 0
 
 
 def test_proof_mails_are_few_for_one_mailbox_and_one_network(parts: Parts, clock: Clock) -> None:
