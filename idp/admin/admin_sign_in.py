@@ -75,12 +75,15 @@ def callback() -> Response:
 @bp.post("/sign-out")
 @signed_in
 def sign_out() -> Response:
-    """End the session here, then the provider's."""
+    """End the session here, then the provider's. Nor does a set-up link go on that was opened in this browser: whoever sits down at it next
+    need not be who was given it."""
     cookie = cookies.find(cookies.SESSION)
     if cookie is not None:
         admin_sessions.end_session(parts().store, cookie)
     response = leave(own_client().logout_url(own_session().id_token))
     cookies.remove(response, cookies.SESSION)
+    if cookies.find(cookies.SET_UP):
+        cookies.remove(response, cookies.SET_UP)
     return response
 
 

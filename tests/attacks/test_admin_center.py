@@ -119,6 +119,13 @@ def test_ad_06_an_open_browser_makes_no_set_up_link(ada: Administrator, company:
     assert "/set-up?t=" not in text(answer)
 
 
+def test_ad_06_who_signs_out_leaves_no_set_up_link_behind(ada: Administrator, company: str) -> None:
+    at = f"/companies/{company}/sign-in"
+    ada.submit(ada.get(made_link(ada, company)), "/set-up")
+    ada.submit(ada.get(at), "/sign-out")
+    assert "/sign-in?" in ada.open("GET", at).location
+
+
 def test_ad_02_no_company_makes_a_suspension_by_the_provider_its_own(
     ada: Administrator, parts: Parts, company: str, bob: str
 ) -> None:
