@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from idp.redis_store import RedisStore, token_hash
@@ -93,6 +93,9 @@ ADDITIONS = Bucket("additions", 10, 360)
 # Passwords that one person gives themselves: each is announced by a mail that nothing holds back.
 PASSWORDS = Bucket("passwords", 10, 360)
 
+# How often support, whoever it is, lets one account try again: ten more guesses each time are no help to a guesser if they are rare.
+FORGIVENESS = Bucket("forgiveness", 3, 3600)
+
 # Cases that one agent of support opens, or looks for: more than there are calls in a shift is browsing, or guessing at codes.
 LOOKS = Bucket("looks", 60, 60)
 
@@ -141,27 +144,27 @@ def take_sign_in(store: RedisStore, *, email: str, network: str, device: str | N
     return _or_forgiven(store, mailbox, ticket, now)
 
 
-def forgive(store: RedisStore, *, email: str, account_id: str, now: float) -> None:
+def forgive(store: RedisStore, *, emails: Iterable[str], account_id: str, now: float) -> bool:
     """Let somebody whom support has on the telephone try again at once, with their password, their second factor and their mails.
 
-    Networks that guess much go on waiting with everybody else's accounts. ``email`` is canonical.
+    Networks that guess much go on waiting with everybody else's accounts. ``emails``: theirs, canonical.
+
+    :returns: False when that was done so often for this account that it would help whoever guesses; nothing has changed then.
     """
-    mailbox = _mailbox(email)
-    emptied = (
-        (ACCOUNT, mailbox),
-        (SECOND_ACCOUNT, account_id),
-        (PROOF_MAILS_TO, mailbox),
-        (RESET_MAILS_TO, mailbox),
-        (CODE_MAILS_TO, account_id),
-    )
+    if int(store.call("idp_throttle_take", _key(FORGIVENESS, account_id), *_numbers(FORGIVENESS, now))):
+        return False
+    mailboxes = [_mailbox(email) for email in emails]
+    emptied = [(bucket, box) for box in mailboxes for bucket in (ACCOUNT, PROOF_MAILS_TO, RESET_MAILS_TO)]
+    emptied += [(SECOND_ACCOUNT, account_id), (CODE_MAILS_TO, account_id)]
     with store.batch() as batch:
         for bucket, subject in emptied:
             batch.command("DEL", _key(bucket, subject))
-        for subject in (mailbox, account_id):
+        for subject in (*mailboxes, account_id):
             key = _forgiven(subject)
             batch.command("DEL", key)
             batch.command("RPUSH", key, *(str(int(now) + FORGIVEN_SECONDS) for _ in range(FORGIVEN)))
             batch.command("EXPIRE", key, FORGIVEN_SECONDS)
+    return True
 
 
 def _or_forgiven(store: RedisStore, subject: str, ticket: Ticket, now: float) -> Ticket:

@@ -77,6 +77,7 @@ def _settings(x: Text, **more: str) -> dict[str, str]:
 def _case(x: Text, **more: Any) -> dict[str, Any]:
     values = {
         "receipt": "K7QX-2M4P",
+        "provider": "login.example",
         "started_at": NOW - 240,
         "outcome": "failed",
         "reason": REASONS["saml_audience_wrong"],

@@ -188,6 +188,16 @@ def _brought(identity: Identity, account_id: str) -> Exists:
     return exists().where(Password.account_id == account_id)
 
 
+def whose(db: Transaction, identity: Identity, *, address_proved: bool) -> str:
+    """The account of somebody who was refused, for whoever helps them; "" when there is none. ``address_proved``: the address is theirs."""
+    leads_to = db.scalar(
+        select(Link.account_id).where(Link.issuer == identity.issuer, Link.subject == identity.subject)
+    )
+    if leads_to is None and address_proved and identity.email:
+        leads_to = db.scalar(select(Email.account_id).where(Email.canonical == identity.email))
+    return leads_to or ""
+
+
 def find_email_owner(db: Transaction, canonical: str) -> Known | None:
     """Find the account that a canonical address belongs to, and hold its row until the transaction ends."""
     query = _known().join(Email, Email.account_id == Account.id).where(Email.canonical == canonical)

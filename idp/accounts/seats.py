@@ -40,7 +40,7 @@ def grant_seat(db: Transaction, account_id: str, client_id: str, role: Role, *, 
         db.add(Seat(account_id=account_id, client_id=client_id, role=role, granted_at=math.ceil(now)))
     else:
         seat.role, seat.granted_at = role, math.ceil(now)
-    _tell(db, audit.Event.person_seat_granted, account_id, client_id, role, was, actor, now)
+    _tell(db, audit.Event.person_seat_granted, account_id, client_id, actor, now, role=role, was=was)
     return True
 
 
@@ -51,7 +51,7 @@ def remove_seat(db: Transaction, account_id: str, client_id: str, *, actor: str,
     if seat is None:
         return False
     db.delete(seat)
-    _tell(db, audit.Event.person_seat_removed, account_id, client_id, "", seat.role, actor, now)
+    _tell(db, audit.Event.person_seat_removed, account_id, client_id, actor, now, role=seat.role)
     return True
 
 
@@ -68,7 +68,7 @@ def organizer_since(person: Mapping[str, Any], client_id: str) -> int:
 
 
 def _tell(
-    db: Transaction, event: audit.Event, account_id: str, client_id: str, role: str, was: str, actor: str, now: float
+    db: Transaction, event: audit.Event, account_id: str, client_id: str, actor: str, now: float, **facts: str
 ) -> None:
     db.add(Revocation(kind="person", account_id=account_id, created_at=int(now)))
-    audit.record(db, event, now=now, actor=actor, account_id=account_id, client=client_id, role=role, was=was)
+    audit.record(db, event, now=now, actor=actor, account_id=account_id, client=client_id, **facts)

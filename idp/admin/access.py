@@ -172,17 +172,24 @@ def _ask() -> Response | None:
         abort(404)
     if not one.may(need.right, company_id):
         raise PageError("admin_forbidden", status=403, detail=f"{need.right} as {one.role or '-'}, {one.staff or '-'}")
-    if need.fresh and here.clock() - found.auth_time > FRESH:
-        return _prove_anew()
-    return None
+    return prove_fresh() if need.fresh else None
 
 
-def _prove_anew() -> Response:
+def prove_fresh(back: str = "") -> Response | None:
+    """The way to prove once more who one is, for a risky act; None for who has done so within a quarter of an hour.
+
+    :param back: the page to come back to, unless it is the one that was asked for.
+    """
+    found: AdminSession = g.admin_session
+    return _prove_anew(back or _address()) if parts().clock() - found.auth_time > FRESH else None
+
+
+def _prove_anew(back: str) -> Response:
     """The way to sign in once more. From a form it is a link on a page: browsers follow no redirect of a form to whichever identity
     provider signs somebody in (form-action)."""
     if request.method == "GET":
-        return go("/sign-in", back=_address(), fresh="yes")
-    return admin_page("admin/prove_anew.html", 403, back=_address())
+        return go("/sign-in", back=back, fresh="yes")
+    return admin_page("admin/prove_anew.html", 403, back=back)
 
 
 def _colleague(db: Transaction, company_id: str | None) -> Actor | None:

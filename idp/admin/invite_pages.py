@@ -11,7 +11,7 @@ from flask import Blueprint, Response, abort, request
 
 from idp.accounts.lifecycle import apply_revocations
 from idp.admin import bulk_invitations
-from idp.admin.access import actor, admin_page, needs
+from idp.admin.access import actor, admin_page, needs, prove_fresh
 from idp.admin.bulk_invitations import Means, Progress
 from idp.admin.invitation_list import MOST, read_file, read_list
 from idp.admin.staff import Right
@@ -87,8 +87,12 @@ def show_list(company_id: str, list_id: str) -> Response:
 @bp.post(f"{LIST}/send")
 @needs(Right.change_people)
 def send_list(company_id: str, list_id: str) -> Response:
-    """Invite them: the first at once, the others by the worker."""
+    """Invite them: the first at once, the others by the worker. Who gives a role by it proves, as where a role is given, who they are."""
     _find(company_id, list_id)
+    with parts().database.reading() as db:
+        powerful = any(line.role != "member" for line in bulk_invitations.lines_of(db, list_id, "waiting"))
+    if powerful and (asked := prove_fresh(f"/companies/{company_id}/people/lists/{list_id}")) is not None:
+        return asked
     with parts().database.transaction() as db:
         bulk_invitations.send(db, company_id, list_id, actor().account_id, now=parts().clock())
     return _begin(company_id, list_id)

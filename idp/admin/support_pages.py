@@ -59,7 +59,9 @@ def take_code() -> Response:
     here, typed = parts(), request.form.get("receipt", "").strip()[:40]
     wait = throttle.take_look(here.store, account_id=actor().account_id, now=here.clock())
     if wait:
-        return admin_page("admin/support.html", 429, place="support", typed=typed, problem="support.too_many")
+        response = admin_page("admin/support.html", 429, place="support", typed=typed, problem="support.too_many")
+        response.headers["Retry-After"] = str(wait)
+        return response
     code = read_code(typed)
     with suppress(Unavailable):  # a caller reads out a code that is seconds old
         here.attempts.flush()
@@ -164,9 +166,8 @@ def _do(db: Transaction, wanted: str, attempt: Attempt, now: float) -> bool:
             stuck = [mail.id for mail in _mails(db, account) if mail.state in STUCK]
             return bool(retry_mails(db, stuck, actor=actor().who, now=now))
         case "throttle" if account is not None:
-            for email in account.emails:
-                throttle.forgive(here.store, email=email.canonical, account_id=account.id, now=now)
-            return True
+            emails = [email.canonical for email in account.emails]
+            return throttle.forgive(here.store, emails=emails, account_id=account.id, now=now)
         case "unlink" if account is not None:
             name = request.form.get("link", "")
             outcome = unlink(db, account.id, name, here.providers, now=now, actor=actor().who)
@@ -218,7 +219,7 @@ def _possible(db: Transaction, attempt: Attempt) -> list[str]:
     """The safe things that this attempt calls for."""
     found = []
     account = db.get(Account, attempt.account_id) if attempt.account_id else None
-    if account is not None:
+    if account is not None and account.id != actor().account_id and not is_staff(db, account.id):
         found += ["mail"] if any(mail.state in STUCK for mail in _mails(db, account)) else []
         found.append("throttle")
         found += ["invitation"] if _waits_for_invitation(db, account.id) else []
@@ -280,6 +281,7 @@ def _page(receipt: str) -> Response:
     return admin_page(
         "admin/support_case.html",
         place="support",
+        provider=here.config.host,
         minutes=max(1, _seconds_left(attempt.code) // 60),
         notice=notice if notice in NOTICES else None,
         **values,

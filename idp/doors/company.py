@@ -16,6 +16,7 @@ from werkzeug.exceptions import TooManyRequests
 
 from idp import cookies, csrf, throttle
 from idp.accounts.identity import canonical_email
+from idp.accounts.linking import whose
 from idp.accounts.remembered import remembered
 from idp.accounts.sessions import CompanySession
 from idp.attempts import Step
@@ -308,8 +309,10 @@ def begin_again() -> Response:
 Failure = TypeVar("Failure", bound=IdpError)
 
 
-def _noted(error: Failure, receipt: str, connection: SamlConnection, step: Step = Step.response_refused) -> Failure:
-    parts().attempts.step(receipt, step, reason=error.reason, door="company", connection_id=connection.id)
+def _noted(
+    error: Failure, receipt: str, connection: SamlConnection, step: Step = Step.response_refused, **facts: str
+) -> Failure:
+    parts().attempts.step(receipt, step, reason=error.reason, door="company", connection_id=connection.id, **facts)
     return error
 
 
@@ -370,7 +373,10 @@ def _enter(pending: Pending, connection: SamlConnection, answered: Answered) -> 
     try:
         return finish(pending, identity, kept=kept, arrival=answered.arrival)
     except (PageError, CompanyRefused) as error:
-        raise _noted(error, pending.receipt, connection, Step.account_decision) from None
+        with here.database.reading() as db:  # the company has proved the domain: it says whose address it is
+            account_id = whose(db, identity, address_proved=True)
+        known = {"account_id": account_id} if account_id else {}
+        raise _noted(error, pending.receipt, connection, Step.account_decision, **known) from None
 
 
 @bp.get("/login/company/failed")

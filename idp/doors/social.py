@@ -20,6 +20,7 @@ from werkzeug.exceptions import TooManyRequests
 from idp import cookies, csrf, throttle
 from idp.accounts.fresh_proof import prove_anew
 from idp.accounts.identity import Identity, canonical_email
+from idp.accounts.linking import whose
 from idp.accounts.remembered import remembered
 from idp.accounts.visitor import visitor
 from idp.attempts import Step
@@ -280,7 +281,9 @@ def _enter(registered: Registered, said: Mapping[str, str]) -> Response:
     except IdpError as error:
         if error.status >= 500 or error.reason.startswith("pending_"):
             raise
-        _note(trip, Step.account_decision, error)
+        with here.database.reading() as db:
+            account_id = whose(db, identity, address_proved=False)
+        _note(trip, Step.account_decision, error, account_id=account_id)
         return _failed(registered, trip, pending, error.reason)
 
 
@@ -344,10 +347,11 @@ def _error_code(said: Mapping[str, str]) -> str:
     return code if re.fullmatch(r"[a-z][a-z0-9_]{2,39}", code) else ""
 
 
-def _note(trip: Trip, step: Step, error: IdpError, *, received: str = "") -> None:
+def _note(trip: Trip, step: Step, error: IdpError, *, received: str = "", account_id: str = "") -> None:
     # A silent trip that leads nowhere is ordinary: the person is asked then.
     outcome = "open" if trip.silent else None
-    facts = {name: value for name, value in (("detail", error.detail), ("received", received)) if value}
+    told = (("detail", error.detail), ("received", received), ("account_id", account_id))
+    facts = {name: value for name, value in told if value}
     parts().attempts.step(trip.receipt, step, reason=error.reason, outcome=outcome, door=trip.provider, **facts)
 
 

@@ -327,3 +327,18 @@ def test_who_may_only_look_invites_nobody(administrator: At, parts: Parts, compa
     rosa = administrator("rosa@acme.example")
     rosa.sign_in()
     assert rosa.get(f"/companies/{company}/people/invite").status_code == 403
+
+
+def test_who_gives_a_role_by_a_list_proves_who_they_are(
+    ada: Administrator, parts: Parts, company: str, clock: Clock
+) -> None:
+    """As where a role is given on a person's page: an open browser that nobody watches makes no administrators."""
+    member, powerful = ask(ada, company, "gus@acme.example"), ask(ada, company, "bea@acme.example,,administrator")
+    clock.advance(16 * 60)
+    answer = press(ada, powerful, "send")
+    assert answer.status_code == 403 and 'id="prove-anew-page"' in text(answer)
+    assert powerful.request.path in text(answer)
+    with parts.database.reading() as db:
+        assert db.query(OutboxMail).count() == 0
+    member = ask(ada, company, "gus@acme.example")
+    assert count(press(ada, member, "send"), "invited") == 1

@@ -87,7 +87,7 @@ def test_who_mistyped_too_often_can_try_at_once_and_guessers_cannot_go_on(
 def test_what_was_forgiven_ends_after_half_an_hour(parts: Parts, clock: Clock) -> None:
     from idp import throttle
 
-    throttle.forgive(parts.store, email="carol@example.org", account_id="a" * 32, now=clock())
+    throttle.forgive(parts.store, emails=["carol@example.org"], account_id="a" * 32, now=clock())
     for _ in range(10):
         throttle.take_sign_in(parts.store, email="carol@example.org", network="192.0.2.1", device=None, now=clock())
     later = clock() + throttle.FORGIVEN_SECONDS
@@ -178,6 +178,7 @@ def test_nobody_browses_cases(sue: Administrator, parts: Parts, clock: Clock) ->
     page = sue.get("/support")
     answers = [sue.open("POST", "/support", data={"csrf": sue.token(page), "receipt": "K7QX-2M4P"}) for _ in range(61)]
     assert [answer.status_code for answer in answers] == [400] * 60 + [429]
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
     assert sue.open("POST", "/support", data={"csrf": sue.token(page), "receipt": code}).status_code == 429
     clock.advance(61)
     assert sue.open("POST", "/support", data={"csrf": sue.token(page), "receipt": code}).status_code == 303
@@ -248,3 +249,37 @@ def test_half_an_hour_later_it_is_closed(sue: Administrator, parts: Parts, clock
 def test_a_reason_that_no_table_knows_is_no_error(sue: Administrator, parts: Parts) -> None:
     code = say_code(parts, add_person(parts, "carol@example.org"), reason="of_an_older_version")
     assert look_up(sue, code).status_code == 200
+
+
+def test_nobody_of_support_guesses_at_a_password_with_its_help(
+    sue: Administrator, app: Flask, parts: Parts, clock: Clock
+) -> None:
+    """Ten tries more, three times, and then once an hour: whoever opens the case again gets no more."""
+    carol = add_person(parts, "carol@example.org")
+    code = say_code(parts, carol)
+    case = look_up(sue, code)
+    notices = [text(sue.submit(case, f"/support/{code}", act="throttle")) for _ in range(4)]
+    refused = parts.languages.text("en", "support.notice.not_done")
+    assert [refused in notice for notice in notices] == [False, False, False, True]
+    clock.advance(3601)
+    code = say_code(parts, carol)
+    assert refused not in text(sue.submit(look_up(sue, code), f"/support/{code}", act="throttle"))
+
+
+@pytest.mark.parametrize("role", ["operator", "operator_read_only", "support"])
+def test_support_does_nothing_to_the_accounts_of_the_provider(sue: Administrator, parts: Parts, role: str) -> None:
+    """Nor to one's own: whoever opens such a case sees it, and no act."""
+    olga = add_person(parts, "olga@example.org", staff=role)
+    with parts.database.transaction() as db:
+        db.add(Link(account_id=olga, issuer="https://g.example", subject="1", door="google", created_at=0))
+        own = find_account(db, "sue@example.org")
+        assert own is not None
+        mine = own.id
+    for account in (olga, mine):
+        code = say_code(parts, account)
+        case = look_up(sue, code)
+        assert 'name="act"' not in text(case)
+        answer = sue.open("POST", f"/support/{code}", data={"csrf": sue.token(case), "act": "throttle"})
+        assert answer.status_code == 404
+    with parts.database.reading() as db:
+        assert db.query(Link).count() == 1
