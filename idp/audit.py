@@ -121,7 +121,8 @@ def record(
     :param actor: ``person:<account id>``, ``operator:<unix user>``, ``company:<id>``, ``connection:<id>``, ``provider:<key>`` or ``system``.
     :param account_id: whom it happened to.
     :param facts: what else is worth keeping; never a secret. ``company`` is the id of the company that it is about, without which it is that of
-        the person; ``was`` is what there was before, ``reason`` why it was done. See ``changed`` for an act that changes several things.
+        the person; ``was`` is what there was before, ``reason`` why it was done. People are named by their account; an
+        address is masked, because the audit lasts longer than they do. See ``changed`` for an act that changes several things.
     """
     kept = {name: printable(value) if isinstance(value, str) else value for name, value in facts.items()}
     row = AuditEvent(at=int(now), event=event.value, actor=printable(actor, 160), account_id=account_id, facts=kept)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Literal, get_args
 
 from idp.audit_trail import line, said
@@ -18,15 +18,15 @@ CONTENT_TYPES: dict[Form, str] = {"csv": "text/csv; charset=utf-8", "json": "app
 COLUMNS = ("sequence", "at", "event", "actor", "account_id", "company_id", "facts", "digest")
 
 
-def written(rows: Iterable[AuditEvent], form: Form, *, to_company: bool = False) -> Iterator[str]:
-    """The file, piece by piece. ``to_company``: see ``audit_trail.said``."""
-    return _csv(rows, to_company) if form == "csv" else (f"{line(row, to_company=to_company)}\n" for row in rows)
+def written(rows: Iterable[AuditEvent], form: Form, *, ours: Collection[str] | None = None) -> Iterator[str]:
+    """The file, piece by piece. ``ours``: see ``audit_trail.said``."""
+    return _csv(rows, ours) if form == "csv" else (f"{line(row, ours=ours)}\n" for row in rows)
 
 
-def _csv(rows: Iterable[AuditEvent], to_company: bool) -> Iterator[str]:
+def _csv(rows: Iterable[AuditEvent], ours: Collection[str] | None) -> Iterator[str]:
     yield _line(COLUMNS)
     for row in rows:
-        values = said(row, to_company=to_company) | {"facts": json.dumps(row.facts, ensure_ascii=False, sort_keys=True)}
+        values = said(row, ours=ours) | {"facts": json.dumps(row.facts, ensure_ascii=False, sort_keys=True)}
         yield _line(harmless("" if values[name] is None else str(values[name])) for name in COLUMNS)
 
 

@@ -6,7 +6,7 @@ Every question is one range of an index in the order of time, so that a page cos
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Select, select, tuple_
 from sqlalchemy.orm import Session as Transaction
 
-from idp.models import AuditEvent
+from idp.models import AuditEvent, Member, Staff
 
 if TYPE_CHECKING:
     from idp.database import Database
@@ -74,13 +74,26 @@ def place(row: AuditEvent) -> Place:
     return row.at, row.id
 
 
-def said(row: AuditEvent, *, to_company: bool = False) -> dict[str, Any]:
-    """A row as it goes out: to a file, a webhook, a log server. ``to_company``: who works at the provider is not its business."""
+def colleagues(db: Transaction, company_id: str) -> frozenset[str]:
+    """The accounts with a role at the provider, but for the company's own people: who they are is not the company's business."""
+    own = select(Member.account_id).where(Member.company_id == company_id)
+    return frozenset(db.scalars(select(Staff.account_id).where(Staff.account_id.not_in(own))))
+
+
+def is_providers(actor: str, ours: Collection[str]) -> bool:
+    """Whether who acted is somebody of the provider: at its server, or with one of the accounts ``ours``."""
+    kind, _, name = actor.partition(":")
+    return kind == "operator" or (kind == "person" and name in ours)
+
+
+def said(row: AuditEvent, *, ours: Collection[str] | None = None) -> dict[str, Any]:
+    """A row as it goes out: to a file, a webhook, a log server. ``ours``: it goes to a company, which reads of these accounts (``colleagues``)
+    and of whoever works at the server that they are the provider's, and no more."""
     return {
         "sequence": row.sequence,
         "at": datetime.fromtimestamp(row.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "event": row.event,
-        "actor": "provider" if to_company and row.actor.startswith("operator:") else row.actor,
+        "actor": "provider" if ours is not None and is_providers(row.actor, ours) else row.actor,
         "account_id": row.account_id,
         "company_id": row.company_id,
         "facts": row.facts,
@@ -88,9 +101,9 @@ def said(row: AuditEvent, *, to_company: bool = False) -> dict[str, Any]:
     }
 
 
-def line(row: AuditEvent, *, to_company: bool = False) -> str:
+def line(row: AuditEvent, *, ours: Collection[str] | None = None) -> str:
     """The same as one line of JSON."""
-    return json.dumps(said(row, to_company=to_company), separators=(",", ":"))
+    return json.dumps(said(row, ours=ours), separators=(",", ":"))
 
 
 def _queries(wanted: Wanted) -> list[Select[AuditEvent]]:

@@ -11,6 +11,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from idp import audit
+from idp.attempts import mask_email
 from idp.companies import BINDING, CompanyRefused, end_sessions_of, hold_company
 from idp.config import Config
 from idp.mail import check_recipient
@@ -102,6 +103,9 @@ def set_policy(
     )
     if not facts:
         return
+    for name in ("contacts", "was_contacts"):  # addresses of people, who may be gone long before the audit is
+        if facts.get(name):
+            facts[name] = " ".join(map(mask_email, str(facts[name]).split()))
     for name in wanted.model_fields_set:
         setattr(company, name, getattr(wanted, name))
     company.updated_at = int(now)
@@ -125,7 +129,7 @@ def require_sso(db: Session, company_id: str, *, end_sessions: bool, actor: str,
     """
     company = hold_company(db, company_id)
     _check_can_close(db, company_id)
-    company.sso, company.updated_at = "required", int(now)
+    was, company.sso, company.updated_at = company.sso, "required", int(now)
     ended = 0
     if end_sessions:
         reached = (
@@ -139,9 +143,8 @@ def require_sso(db: Session, company_id: str, *, end_sessions: bool, actor: str,
             )
         )
         ended = end_sessions_of(db, reached, now)
-    audit.record(
-        db, audit.Event.company_sso_required, now=now, actor=actor, company=company_id, sessions_ended_of=ended
-    )
+    event = audit.Event.company_sso_required
+    audit.record(db, event, now=now, actor=actor, company=company_id, was=was, sessions_ended_of=ended)
 
 
 def relax_sso(db: Session, company_id: str, *, actor: str, now: float) -> None:
@@ -150,8 +153,8 @@ def relax_sso(db: Session, company_id: str, *, actor: str, now: float) -> None:
     :raises CompanyRefused: ``company_unknown``.
     """
     company = hold_company(db, company_id)
-    company.sso, company.updated_at = "optional", int(now)
-    audit.record(db, audit.Event.company_sso_relaxed, now=now, actor=actor, company=company_id)
+    was, company.sso, company.updated_at = company.sso, "optional", int(now)
+    audit.record(db, audit.Event.company_sso_relaxed, now=now, actor=actor, company=company_id, was=was)
 
 
 def _unique(values: list[Any]) -> list[Any]:

@@ -345,8 +345,8 @@ class Connections:
             return self._changed(db, row, now)
         if "live" not in MOVES[row.state]:
             raise ConnectionRefused("connection_untested")
-        row.state = "live"
-        self._record(db, Event.connection_live, row, actor, now)
+        was, row.state = row.state, "live"
+        self._record(db, Event.connection_live, row, actor, now, was=was)
         return self._changed(db, row, now)
 
     def back_to_draft(self, db: Session, connection_id: str, *, actor: str, now: float) -> SamlConnection:
@@ -359,8 +359,8 @@ class Connections:
         if row.state == "draft":
             return self._changed(db, row, now)
         self._keep_a_live_one(db, row)
-        row.state, row.tested_at, row.administrator_signed_in_at = "draft", None, None
-        self._record(db, Event.connection_draft, row, actor, now)
+        was, row.state, row.tested_at, row.administrator_signed_in_at = row.state, "draft", None, None
+        self._record(db, Event.connection_draft, row, actor, now, was=was)
         return self._changed(db, row, now)
 
     def remove(self, db: Session, connection_id: str, *, actor: str, now: float) -> None:
@@ -370,7 +370,7 @@ class Connections:
         """
         row = self._hold(db, connection_id)
         self._keep_a_live_one(db, row)
-        self._record(db, Event.connection_removed, row, actor, now, entity_id=row.idp_entity_id)
+        self._record(db, Event.connection_removed, row, actor, now, entity_id=row.idp_entity_id, was=row.state)
         db.execute(delete(Connection).where(Connection.id == connection_id))
         _changed_in(db).add(connection_id)
 

@@ -129,7 +129,7 @@ def release(db: Session, company_id: str, text: str, *, actor: str, now: float) 
     """
     hold(db, TAKING)
     row = _claimed(db, company_id, text)
-    _record(db, audit.Event.company_domain_released, row, actor, now)
+    _record(db, audit.Event.company_domain_released, row, actor, now, was=row.status)
     if row.held is None:
         db.delete(row)
         return
@@ -232,7 +232,7 @@ def _found(db: Session, row: CompanyDomain, proof: Proof, sealer: Sealer, actor:
     row.missed_since = row.free_at = None
     row.next_check_at = _next(row, now)
     if was != "verified":
-        _record(db, audit.Event.company_domain_verified, row, actor, now)
+        _record(db, audit.Event.company_domain_verified, row, actor, now, was=was)
     if not row.warned_at or _tell(db, "domain_back", row, sealer, now, int(now), ""):
         row.warned_at = None  # else with the next look
 
@@ -243,8 +243,8 @@ def _missed(db: Session, row: CompanyDomain, proof: Proof, sealer: Sealer, now: 
     row.missed_since = row.missed_since or at
     ends = row.missed_since + LOST_AFTER
     if row.status != "lost" and at >= ends:
-        row.status, row.free_at = "lost", at + COOLING_OFF
-        _record(db, audit.Event.company_domain_lost, row, "system", now)
+        was, row.status, row.free_at = row.status, "lost", at + COOLING_OFF
+        _record(db, audit.Event.company_domain_lost, row, "system", now, was=was)
     row.next_check_at = _next(row, now)
     if row.status == "lost":
         free_at = row.free_at or at

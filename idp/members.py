@@ -174,10 +174,11 @@ def remove_member(db: Session, company_id: str, account_id: str, *, actor: str, 
     member = _held_member(db, company_id, account_id)
     _keep_an_administrator(db, member)
     _keep_break_glass(db, member)
+    was = member.role
     db.delete(member)
     db.execute(update(SearchTerm).where(SearchTerm.account_id == account_id).values(company_id=None))
     db.add(Revocation(kind="account", account_id=account_id, created_at=int(now)))
-    _record(db, audit.Event.company_member_removed, company_id, account_id, actor, now)
+    _record(db, audit.Event.company_member_removed, company_id, account_id, actor, now, was=was)
 
 
 def only_administrator_of(db: Session, account_id: str, *, hold: bool = False) -> str | None:

@@ -31,7 +31,7 @@ def remember_consent(
     if consent is None:
         consent = Consent(account_id=account_id, client_id=client_id, scopes=[], given_at=int(now))
         db.add(consent)
-    consent.scopes = sorted({*consent.scopes, *scopes})
+    was, consent.scopes = " ".join(consent.scopes), sorted({*consent.scopes, *scopes})
     consent.given_at = int(now)
     audit.record(
         db,
@@ -41,5 +41,6 @@ def remember_consent(
         account_id=account_id,
         client=client_id,
         scopes=" ".join(consent.scopes),
+        was=was,
     )
     return tuple(consent.scopes)

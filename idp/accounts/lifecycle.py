@@ -162,15 +162,15 @@ def change_claims(db: Transaction, account: Account, changes: Mapping[str, Any],
 
 def suspend(db: Transaction, account: Account, *, actor: str, now: float, reason: str = "") -> None:
     """Let nobody sign in to the account any more, and end all that is open. ``reason``: for whoever reads the audit."""
-    account.state, account.closed_at = "suspended", None
-    event, facts = audit.Event.person_suspended, {"reason": reason} if reason else {}
+    was, account.state, account.closed_at = account.state, "suspended", None
+    event, facts = audit.Event.person_suspended, {"was": was} | ({"reason": reason} if reason else {})
     end_everything(db, account.id, event=event, actor=actor, now=now, **facts)
 
 
 def reactivate(db: Transaction, account: Account, *, actor: str, now: float) -> None:
     """Take a suspension back, or open what its owner has closed."""
-    account.state, account.closed_at = "active", None
-    audit.record(db, audit.Event.person_reactivated, now=now, actor=actor, account_id=account.id)
+    was, account.state, account.closed_at = account.state, "active", None
+    audit.record(db, audit.Event.person_reactivated, now=now, actor=actor, account_id=account.id, was=was)
 
 
 def set_password(
@@ -191,7 +191,7 @@ def accept_terms(db: Transaction, account: Account, version: str, *, now: float)
     """A person accepts the terms, in the version that they were shown; "": there are none."""
     if not version:
         return
-    account.terms_version, account.terms_accepted_at = version, int(now)
+    was, account.terms_version, account.terms_accepted_at = account.terms_version, version, int(now)
     audit.record(
         db,
         audit.Event.person_terms_accepted,
@@ -199,6 +199,7 @@ def accept_terms(db: Transaction, account: Account, version: str, *, now: float)
         actor=f"person:{account.id}",
         account_id=account.id,
         version=version,
+        **({"was": was} if was else {}),
     )
 
 
@@ -257,11 +258,11 @@ def withdraw_consent(db: Transaction, account: Account, client_id: str, *, actor
     consent = db.scalar(select(Consent).where(Consent.account_id == account.id, Consent.client_id == client_id))
     if consent is None:
         return False
+    was = " ".join(consent.scopes)
     db.delete(consent)
     db.add(Revocation(kind="consent", account_id=account.id, client_id=client_id, created_at=int(now)))
-    audit.record(
-        db, audit.Event.person_consent_withdrawn, now=now, actor=actor, account_id=account.id, client=client_id
-    )
+    event = audit.Event.person_consent_withdrawn
+    audit.record(db, event, now=now, actor=actor, account_id=account.id, client=client_id, was=was)
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +17,7 @@ from idp.accounts.identity import canonical_email
 from idp.admin.access import actor, admin_page, needs
 from idp.admin.staff import Right
 from idp.audit_export import CONTENT_TYPES, FORMS, written
-from idp.audit_trail import PAGE, Wanted, newest, walk
+from idp.audit_trail import PAGE, Wanted, colleagues, is_providers, newest, walk
 from idp.companies import find_company
 from idp.company_settings import zone_of
 from idp.models import AuditEvent, Email, Member
@@ -66,7 +67,8 @@ def _page(company_id: str | None) -> Response:
         wanted = _wanted(company_id, zone)
         rows = newest(db, wanted, before=before, limit=PAGE + 1)
         people = _people(db, rows, company_id)
-        shown = [_said(row, people, company_id, zone) for row in rows[:PAGE]]
+        ours = colleagues(db, company_id) if company_id is not None else None
+        shown = [_said(row, people, ours, zone) for row in rows[:PAGE]]
     last = rows[PAGE - 1] if len(rows) > PAGE else None
     return admin_page(
         "admin/audit.html",
@@ -86,13 +88,12 @@ def _file(company_id: str | None) -> Response:
     here = parts()
     with here.database.reading() as db:
         wanted = _wanted(company_id, zone_of(find_company(db, company_id) if company_id is not None else None))
+        ours = colleagues(db, company_id) if company_id is not None else None
     form = next((one for one in FORMS if one == request.form.get("format")), FORMS[0])
     with here.database.transaction() as db:
         facts = {"company": company_id} if company_id is not None else {}
         audit.record(db, audit.Event.audit_exported, now=here.clock(), actor=actor().who, **facts)
-    response = Response(
-        written(walk(here.database, wanted), form, to_company=company_id is not None), content_type=CONTENT_TYPES[form]
-    )
+    response = Response(written(walk(here.database, wanted), form, ours=ours), content_type=CONTENT_TYPES[form])
     response.headers["Content-Disposition"] = f'attachment; filename="audit.{form}"'
     return response
 
@@ -140,15 +141,15 @@ def _people(db: Transaction, rows: list[AuditEvent], company_id: str | None) -> 
     return {account_id: address for account_id, address in db.execute(query)}  # noqa: C416 rows are no pairs to mypy
 
 
-def _said(row: AuditEvent, people: dict[str, str], company_id: str | None, zone: ZoneInfo) -> dict[str, Any]:
+def _said(row: AuditEvent, people: dict[str, str], ours: Collection[str] | None, zone: ZoneInfo) -> dict[str, Any]:
     kind, _, name = row.actor.partition(":")
     own = name if kind == "person" else None
     by = "system" if row.actor == "system" else ""
-    if company_id is not None and kind == "operator":
+    if ours is not None and is_providers(row.actor, ours):
         by = "provider"
-    elif company_id is not None and own is not None and own not in people:
+    elif ours is not None and own is not None and own not in people:
         by = "somebody"
-    whom = people.get(row.account_id or "", "" if company_id is not None else row.account_id)
+    whom = people.get(row.account_id or "", "" if ours is not None else row.account_id)
     return {
         "at": datetime.fromtimestamp(row.at, zone).strftime("%Y-%m-%d %H:%M:%S"),
         "event": row.event,

@@ -9,7 +9,7 @@ from werkzeug.test import TestResponse
 
 from idp.accounts.sessions import find_session
 from idp.accounts.ways import LastWay, NoSuchLink, Unlinked, Way, unlink, ways_in
-from idp.models import Account, AuditEvent, Connection, Email, EmailChange, Link, MailedLink, Password
+from idp.models import Account, AuditEvent, Connection, Email, EmailChange, Link, MailedLink, OutboxMail, Password
 from idp.parts import Parts
 from tests.conftest import Clock
 from tests.journey import PASSWORD, Walker, add_carol
@@ -87,6 +87,8 @@ def test_a_link_is_taken_away_after_a_question_and_its_sessions_end(walker: Walk
     assert 'id="link-page"' in text(come(Walker(walker.app, parts), google()))
     with parts.database.reading() as db:
         assert db.query(AuditEvent).filter_by(event="person.unlinked", account_id=carol).one().facts["by"] == "person"
+        told = db.query(OutboxMail).filter_by(name="unlinked", recipient="carol@example.org").one()
+        assert told.values["provider"] == "Google" and not told.values.get("by_support")
 
 
 @pytest.mark.parametrize("act", ["add", "remove"])

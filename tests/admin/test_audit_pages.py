@@ -9,10 +9,12 @@ import pytest
 from werkzeug.test import TestResponse
 
 from idp import audit
+from idp.accounts.consents import remember_consent
+from idp.accounts.lifecycle import reactivate, suspend, withdraw_consent
 from idp.companies import rename
-from idp.company_policy import set_policy
+from idp.company_policy import relax_sso, set_policy
 from idp.members import remove_member
-from idp.models import AuditEvent, Company
+from idp.models import Account, AuditEvent, Company
 from idp.parts import Parts
 from tests.administrator import Administrator, add_company, add_person
 
@@ -120,13 +122,16 @@ def test_a_company_reads_no_address_of_somebody_who_is_not_its_own(
             db, audit.Event.support_looked, now=now, actor=f"person:{sue}", account_id=bob, receipt="K7QX-2M4P"
         )
         audit.record(db, audit.Event.company_renamed, now=now, actor="operator:root", company=company, name="Acme")
+        audit.record(db, audit.Event.company_renamed, now=now, actor=f"person:{bob}", company=company, name="Acme")
     at = f"/companies/{company}/audit"
     assert "bob@acme.example" in text(ada.get(at))
     with parts.database.transaction() as db:
         remove_member(db, company, bob, actor="operator:test", now=now)
     shown = text(ada.get(at))
     assert "bob@acme.example" not in shown and "sue@provider.example" not in shown and "operator:root" not in shown
-    assert parts.languages.text("en", "audit.by.somebody") in shown
+    assert sue not in text(ada.submit(ada.get(at), f"{at}/export", format="json"))
+    row = shown.split(parts.languages.text("en", "audit.support.looked"), 1)[1].split("</li>")[0]
+    assert parts.languages.text("en", "audit.by.provider") in row
     add_person(parts, "olga@example.org", staff="operator_read_only")
     olga = administrator("olga@example.org")
     assert "sue@provider.example" in text(olga.sign_in("/operator/audit"))
@@ -152,6 +157,41 @@ def test_a_change_says_what_was_before(ada: Administrator, parts: Parts, company
     shown = text(ada.get(f"/companies/{company}/audit"))
     assert "jit: False → True" in shown and "doors: password social → password" in shown
     assert "shortest_password: – → 15" in shown
+
+
+def test_who_is_written_to_stands_there_masked(ada: Administrator, parts: Parts, company: str) -> None:
+    """The audit outlives people, and nothing is taken out of it."""
+    with parts.database.transaction() as db:
+        for contacts in (["carol@acme.example"], ["it-desk@acme.example", "carol@acme.example"]):
+            set_policy(db, company, {"contacts": contacts}, config=parts.config, actor="system", now=parts.clock())
+    shown = text(ada.get(f"/companies/{company}/audit"))
+    assert "carol@" not in shown and "it-desk@" not in shown
+    assert "contacts: c•••l@acme.example → i•••k@acme.example c•••l@acme.example" in shown
+
+
+def test_acts_on_an_account_and_on_sign_in_say_what_was_before(parts: Parts, company: str) -> None:
+    bob = add_person(parts, "bob@acme.example", company=company, role="read_only")
+    now, by = parts.clock(), "operator:test"
+    with parts.database.transaction() as db:
+        account = db.get_one(Account, bob)
+        suspend(db, account, actor=by, now=now, reason="left")
+        reactivate(db, account, actor=by, now=now)
+        remember_consent(db, bob, "sample", ["openid"], now)
+        remember_consent(db, bob, "sample", ["email"], now)
+        withdraw_consent(db, account, "sample", actor=by, now=now)
+        relax_sso(db, company, actor=by, now=now)
+        remove_member(db, company, bob, actor=by, now=now)
+        rows = db.query(AuditEvent).order_by(AuditEvent.id)
+        told = [(row.event, row.facts["was"]) for row in rows if "was" in row.facts]
+    assert told == [
+        ("person.suspended", "active"),
+        ("person.reactivated", "suspended"),
+        ("person.consent_given", ""),
+        ("person.consent_given", "openid"),
+        ("person.consent_withdrawn", "email openid"),
+        ("company.sso_relaxed", "optional"),
+        ("company.member_removed", "read_only"),
+    ]
 
 
 def test_nothing_is_noted_where_nothing_changed(parts: Parts, company: str) -> None:
