@@ -9,6 +9,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from idp.accounts.lifecycle import suspend
+from idp.admin.access import FRESH
 from idp.members import add_member, set_role
 from idp.models import Account, AuditEvent, Invitation, Member, OutboxMail, Seat, Totp
 from idp.parts import Parts
@@ -73,6 +74,15 @@ def test_who_is_suspended_is_out_at_once_and_the_audit_says_why(
     assert event.facts["reason"] == "left the company" and event.actor.startswith("person:")
     do(ada, company, bob, "reactivate")
     assert state_of(parts, bob) == "active"
+
+
+def test_nobody_is_suspended_without_a_fresh_sign_in(
+    ada: Administrator, parts: Parts, clock: Clock, company: str, bob: str
+) -> None:
+    clock.advance(FRESH + 1)
+    at = f"/companies/{company}/people/{bob}"
+    answer = ada.open("POST", f"{at}/suspend", data={"csrf": ada.token(ada.get(at))})
+    assert "fresh=yes" in (answer.headers.get("Location") or text(answer)) and state_of(parts, bob) == "active"
 
 
 def test_whom_the_provider_has_suspended_a_company_does_not_bring_back(
