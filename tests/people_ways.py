@@ -140,12 +140,7 @@ class Ways:
             assert search_people(db, Wanted(wanted), limit=10, now=self.parts.clock()).people
 
     def plan_of(self, statement: str, values: Any) -> str:
-        """How the database does it."""
-        how = "EXPLAIN" if self.parts.database.kind == "postgresql" else "EXPLAIN QUERY PLAN"
-        with self.parts.database._engine.connect() as db:
-            explained = db.exec_driver_sql(f"{how} {statement}", values).all()
-            db.rollback()
-        return "\n".join(str(row[-1]) for row in explained)
+        return plan_of(self.parts, statement, values)
 
     def _walker(self) -> Walker:
         self._turn += 1
@@ -163,6 +158,15 @@ class Ways:
     def _note(self, _: object, __: object, statement: str, values: Any, *___: object) -> None:
         if self._watching and not statement.startswith(("BEGIN", "PRAGMA")):
             self.statements.append((statement, values))
+
+
+def plan_of(parts: Parts, statement: str, values: Any) -> str:
+    """How the database does it."""
+    how = "EXPLAIN" if parts.database.kind == "postgresql" else "EXPLAIN QUERY PLAN"
+    with parts.database._engine.connect() as db:
+        explained = db.exec_driver_sql(f"{how} {statement}", values).all()
+        db.rollback()
+    return "\n".join(str(row[-1]) for row in explained)
 
 
 def ways_at(parts: Parts) -> Ways:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, CompoundSelect, exists, func, or_, select
+from sqlalchemy import ColumnElement, CompoundSelect, Select, exists, or_, select
 from sqlalchemy.orm import Session as Transaction
+from sqlalchemy.orm import aliased
 
 from idp.companies import BINDING
 from idp.company_policy import Policy
@@ -63,6 +64,11 @@ def concerned_kinds(before: Policy, wanted: Mapping[str, Any]) -> list[Kind]:
 
 def concerned(company_id: str, kind: Kind) -> list[ColumnElement[bool]]:
     """The conditions under which an account is one of those that ``kind`` concerns."""
+    return [Account.id.in_(people_of(company_id)), *_conditions(company_id, kind)]
+
+
+def _conditions(company_id: str, kind: Kind) -> list[ColumnElement[bool]]:
+    """The same, of an account that the company's policy binds."""
     has_password = exists().where(Password.account_id == Account.id)
     breaks_glass = exists().where(Member.account_id == Account.id, Member.company_id == company_id, Member.break_glass)
     which: dict[Kind, ColumnElement[bool]] = {
@@ -73,24 +79,40 @@ def concerned(company_id: str, kind: Kind) -> list[ColumnElement[bool]]:
         "social": exists().where(Link.account_id == Account.id, Link.door != "company"),
         "shortest_password": has_password,
     }
-    return [Account.state == "active", Account.id.in_(people_of(company_id)), which[kind]]
+    return [Account.state == "active", which[kind]]
 
 
 def people_of(company_id: str) -> CompoundSelect[str]:
     """The accounts that a company's policy binds: its members, and whoever has an address of its domains."""
-    by_domain = (
+    return select(Member.account_id).where(Member.company_id == company_id).union(_by_domain(company_id))
+
+
+def _by_domain(company_id: str) -> Select[str]:
+    return (
         select(Email.account_id)
         .join(CompanyDomain, CompanyDomain.held == Email.domain)
         .where(CompanyDomain.company_id == company_id, CompanyDomain.status.in_(BINDING))
     )
-    return select(Member.account_id).where(Member.company_id == company_id).union(by_domain)
 
 
 def effect(db: Transaction, company_id: str, kind: Kind) -> Effect:
     """Whom something of one kind concerns."""
-    which = concerned(company_id, kind)
-    some = select(Account.id).where(*which).limit(MOST_COUNTED + 1).subquery()
-    count = db.scalar(select(func.count()).select_from(some)) or 0
-    named = select(Email.address).join(Account, Account.id == Email.account_id).where(Email.primary, *which)
-    names = db.scalars(named.order_by(Email.canonical).limit(NAMED)).all() if count else []
-    return Effect(kind, count, tuple(names))
+    found = _first(db, company_id, kind, MOST_COUNTED + 1)
+    named = select(Email.canonical, Email.address).where(Email.account_id.in_(found[:NAMED]), Email.primary)
+    return Effect(kind, len(found), tuple(address for _, address in sorted(db.execute(named).all())))
+
+
+def _first(db: Transaction, company_id: str, kind: Kind, most: int) -> list[str]:
+    """Some of the accounts that ``kind`` concerns, at most so many: members first, then who has an address of the company's domains.
+
+    Read along the one and then the other, so that nobody waits until all people of a large company are known.
+    """
+    which = _conditions(company_id, kind)
+    mine = aliased(Member)  # by another name than in the conditions, which ask for members too
+    members = select(Account.id).join(mine, mine.account_id == Account.id).where(mine.company_id == company_id)
+    found = list(db.scalars(members.where(*which).limit(most)))
+    if len(found) < most:
+        belongs = exists().where(Member.account_id == Account.id, Member.company_id == company_id)
+        others = select(Account.id).where(Account.id.in_(_by_domain(company_id)), ~belongs, *which)
+        found += db.scalars(others.limit(most - len(found)))
+    return found
