@@ -560,7 +560,9 @@ _TABLE = (
     Reason("company_colour_wrong", "company", "A colour is not written as # and six digits from 0 to f."),
     Reason("company_colour_faint", "company", "A colour can hardly be told from white: the contrast is below 3 to 1."),
     Reason(
-        "company_logo_wrong", "company", "What was sent as a logo is no PNG, JPEG, GIF or WebP image, or is broken; the detail says how."
+        "company_logo_wrong",
+        "company",
+        "What was sent as a logo is no PNG, JPEG, GIF or WebP image, or is broken; the detail says how.",
     ),
     Reason("company_logo_large", "company", "A logo has more than 256 KiB or more than four million pixels."),
     Reason(

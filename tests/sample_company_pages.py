@@ -42,7 +42,12 @@ def _audit(x: Text, **more: Any) -> dict[str, Any]:
         "events": events,
         "kinds": ["person.signed_in", "company.role_changed"],
     }
-    return frame(x, "audit") | values | {"typed": typed, "before": x("1 2"), "later": True, "zone": x("Europe/Paris")} | more
+    return (
+        frame(x, "audit")
+        | values
+        | {"typed": typed, "before": x("1 2"), "later": True, "zone": x("Europe/Paris")}
+        | more
+    )
 
 
 def _progress(state: State, *, held_up: bool = False, **counts: int) -> Progress:

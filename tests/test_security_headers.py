@@ -56,7 +56,9 @@ def test_what_has_no_scheme_names_no_source(uri: str) -> None:
 
 
 def test_only_the_logo_of_this_product_is_loaded_from_elsewhere() -> None:
-    assert "; img-src 'self' https://cdn.rp.example; " in content_security_policy((), ("https://cdn.rp.example/logo.svg",))
+    assert "; img-src 'self' https://cdn.rp.example; " in content_security_policy(
+        (), ("https://cdn.rp.example/logo.svg",)
+    )
 
 
 def test_single_page_products_may_open_a_sign_in_in_a_window_of_their_own(walker: Walker) -> None:

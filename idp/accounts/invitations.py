@@ -138,7 +138,11 @@ def invite(db: Transaction, guest: Guest, host: Host) -> int:
     :raises AddressTaken: another request was faster, and the transaction is over; WrongClaim: see ``check_claim``.
     """
     _check_host(db, host, guest.company_id, vouched=guest.vouched)
-    if guest.company_id is not None and not guest.vouched and not owns_domain(db, guest.company_id, guest.address.domain):
+    if (
+        guest.company_id is not None
+        and not guest.vouched
+        and not owns_domain(db, guest.company_id, guest.address.domain)
+    ):
         raise CompanyRefused("company_member_outside")  # before anything is said of who has an account elsewhere
     account = find_account(db, guest.address.canonical)
     if account is None:
