@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
@@ -189,16 +189,24 @@ def create_admin_app(built: Parts, client: OwnClient) -> Application:
     :param client: the admin center as a relying party of the provider.
     """
     site = Site(urlsplit(client.origin).hostname or "", home="/", help=f"{built.config.issuer}/help")
-    app = _create(built, ADMIN_PAGES, ADMIN_CENTER, site)
+    # Who asks is known before a form is read: nobody else may send one that is large.
+    app = _create(built, ADMIN_PAGES, ADMIN_CENTER, site, first=access.ask)
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = MAX_UPLOAD
     app.extensions["own_client"] = client
     for shared in ("static", "language_switch.switch_language", "health.live", "health.ready", "health.metrics"):
         access.open_to_all(app.view_functions[shared])
-    access.guard(app)
+    access.check(app)
     return app
 
 
-def _create(built: Parts, pages: Iterable[ModuleType], program: str, site: Site) -> Application:
+def _create(
+    built: Parts,
+    pages: Iterable[ModuleType],
+    program: str,
+    site: Site,
+    *,
+    first: Callable[[], Response | None] | None = None,
+) -> Application:
     app = Application("idp", static_folder=None, template_folder=None)
     app.extensions["idp"] = built
     app.config["PROGRAM"] = program
@@ -209,6 +217,8 @@ def _create(built: Parts, pages: Iterable[ModuleType], program: str, site: Site)
     app.config["MAX_FORM_PARTS"] = 100
     app.url_map.merge_slashes = False
     app.before_request(_refuse_what_reads_in_two_ways)
+    if first is not None:
+        app.before_request(first)
     prepare(app)
     security_headers.protect(app)
     for page in pages:

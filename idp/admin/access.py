@@ -72,14 +72,13 @@ def need_of(view: Callable[..., Any]) -> Need:
         raise LookupError(f"{view.__module__}.{view.__name__} does not say who may open it") from None
 
 
-def guard(app: Flask) -> None:
-    """Have every view of ``app`` ask for what it needs; to be called when all are registered.
+def check(app: Flask) -> None:
+    """Look whether every view of ``app`` says what it needs; to be called when all are registered.
 
-    :raises LookupError: one of them does not say what that is.
+    :raises LookupError: one of them does not.
     """
     for view in app.view_functions.values():
         need_of(view)
-    app.before_request(_ask)
 
 
 def own_client() -> OwnClient:
@@ -144,7 +143,8 @@ def _mark(need: Need) -> Callable[[View], View]:
     return mark
 
 
-def _ask() -> Response | None:
+def ask() -> Response | None:
+    """What whoever asks for a page reads instead of it; None: they may open it. To be called before each request."""
     if request.endpoint is None:
         return None  # an unknown address: everybody reads the same
     need = need_of(current_app.view_functions[request.endpoint])

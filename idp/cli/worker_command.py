@@ -84,7 +84,7 @@ def jobs(parts: Parts) -> list[Job]:
             for name, send in receivers(parts.config, parts.outgoing, clock).items()
         ),
         Job("prune", lambda: prune(database, clock()), every=3600.0),
-        Job("invitations", partial(work_next, Means(database, parts.sealer, clock, parts.random)), every=5.0),
+        Job("invitations", partial(work_next, Means(database, parts.sealer, clock, parts.random)), every=10.0),
         Job("policy_notices", lambda: tell_next(database, parts.sealer, clock()), every=10.0),
         Job("erase", lambda: erase_closed(database, clock()), every=3600.0),
     ]

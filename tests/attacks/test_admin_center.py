@@ -15,8 +15,9 @@ from werkzeug.test import TestResponse
 from idp.accounts.closing import close
 from idp.accounts.lifecycle import change_claims, find_account, suspend
 from idp.accounts.recovery_address import Means
+from idp.app import MAX_UPLOAD
 from idp.members import remove_member, set_role
-from idp.models import Account, AuditEvent
+from idp.models import Account, AuditEvent, Company
 from idp.parts import Parts
 from tests.admin.conftest import administrator, center, config
 from tests.administrator import Administrator, add_company, add_person
@@ -222,3 +223,18 @@ def test_ij_04_no_address_holds_a_nul(administrator: At, company: str, path: str
     answer = administrator("mallory@evil.example").open("GET", path)
     assert answer.status_code == 404
     assert "sign-in" not in (answer.location or "")
+
+
+def test_nobody_who_is_unknown_has_a_large_form_read(administrator: At, company: str) -> None:
+    """They are asked who they are by the address alone; what they sent is not even looked at for its token."""
+    stranger = administrator("nobody@example.org")
+    at = f"/companies/{company}/people/invite"
+    answer = stranger.open("POST", at, data={"people": "x" * (2 * MAX_UPLOAD)})
+    assert answer.status_code == 303 and answer.location.startswith("/sign-in")
+
+
+def test_whoever_is_known_sends_no_form_without_its_token(ada: Administrator, company: str, parts: Parts) -> None:
+    answer = ada.open("POST", f"/companies/{company}/settings", data={"name": "Evil"})
+    assert answer.status_code in (400, 403)
+    with parts.database.reading() as db:
+        assert db.get_one(Company, company).name == "Acme"
