@@ -151,7 +151,7 @@ def add_more(pages: Pages, first: int, end: int) -> None:
     add_many_people(parts, first, end)
     postgres, now = parts.database.kind == "postgresql", int(parts.clock())
     with parts.database.transaction() as db:
-        # Half of them work at Acme.
+        # A tenth of them works at Acme.
         for table in ("members", "search_terms"):
             db.execute(
                 text(
