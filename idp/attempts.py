@@ -8,17 +8,13 @@ up to about MOST_PARCELS × PARCEL. The oldest go first.
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
 import json
-import re
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import structlog
 from sqlalchemy import case, delete, func, select
@@ -27,6 +23,7 @@ from sqlalchemy.orm import Session
 
 from idp.errors import Unavailable
 from idp.logs import printable
+from idp.masking import mask_address, mask_email, mask_text, mask_uri
 from idp.metrics import count_failure
 from idp.models import Account, Attempt, AttemptStep, ProductUse, ReasonDay
 
@@ -48,7 +45,6 @@ PRUNED_AT_ONCE = 500
 # Crockford's base 32: no I, L, O, U. 8 characters are 40 bits.
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
-_AS_HEARD = str.maketrans("ILOU", "110V")
 
 
 class Step(StrEnum):
@@ -131,51 +127,12 @@ _ENDS = {  # what an attempt has become by a step without a reason
 }
 
 
-def _became(name: Step, reason: str | None) -> str:
+def outcome_of(name: Step, reason: str | None) -> str:
     """What an attempt has become by a step: with a reason it has failed, unless another has said so just before."""
     if name == Step.response_checked:
         return "open"
     return "failed" if reason else _ENDS.get(name, "open")
 
-
-def mask_email(text: str) -> str:
-    """``carol@example.org`` → ``c•••l@example.org``. What is no address (a password in the wrong field, say) goes whole."""
-    name, at, domain = text.strip().rpartition("@")
-    if not (at and name and _DOMAIN.match(domain)):
-        return "•••"
-    ends = (name[0], name[-1]) if len(name) > 3 else ("", "")
-    return printable(f"{ends[0]}•••{ends[1]}@{domain.lower()}")
-
-
-def mask_address(text: str) -> str:
-    """A network address, shortened to its network: ``192.0.2.7`` → ``192.0.2.0/24``, IPv6 to /48."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return "•••"
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    prefix = 24 if address.version == 4 else 48
-    return str(ipaddress.ip_network((address, prefix), strict=False))
-
-
-def mask_uri(text: str) -> str:
-    """A URI without what it may carry: user name, query and fragment go."""
-    try:
-        parts = urlsplit(text)
-        host = f"//{parts.hostname}{f':{parts.port}' if parts.port else ''}" if parts.hostname else ""
-    except ValueError:
-        return "•••"
-    return printable(f"{parts.scheme}:{host}{parts.path}{'?•••' if parts.query or parts.fragment else ''}")
-
-
-def mask_text(text: str) -> str:
-    """Text in which something may be an e-mail address; what else it tells was made to be read."""
-    return _ADDRESS.sub(lambda found: mask_email(found[0]), printable(text))
-
-
-_DOMAIN = re.compile(r"([\w-]{1,63}\.)+[^\W\d_]{2,63}\Z")
-_ADDRESS = re.compile(r"[^\s@<>\"',;:()]+@[^\s<>\"',;:()]*")
 
 # What a step in the stream consists of.
 COLUMNS = (
@@ -192,10 +149,6 @@ FACTS: dict[str, Callable[[str], str]] = {
     "received": mask_text,
     **dict.fromkeys(("amr", "check", "detail", "known_device", "parameter", "scope", "wait"), printable),
 }
-
-# What a company's IT is shown of a step on the way through its own connection.
-COMPANY_FACTS = ("check", "expected", "received", "detail")
-COMPANY_STEPS = 3_000  # the newest of a connection, among which its last attempts are looked for
 
 
 class Attempts:
@@ -308,7 +261,7 @@ def _written(
             if fact in FACTS
         }
     client_id = printable(client_id, 128) if client_id else None
-    outcome = outcome or _became(name, reason)
+    outcome = outcome or outcome_of(name, reason)
     return id, int(at * 1000), code, name, reason, outcome, client_id, door, connection_id, account_id, facts
 
 
@@ -446,82 +399,6 @@ def _product_uses(db: Session, steps: Iterable[dict[str, Any]]) -> list[dict[str
         for (account_id, client_id), times in sorted(opened.items())
         if account_id in people
     ]
-
-
-def read_code(text: str) -> str | None:
-    """The receipt code in what a caller read out: any case, with or without dash, letters that sound or look alike."""
-    letters = re.sub(r"[\s-]", "", text).upper().translate(_AS_HEARD)
-    if not text.isascii() or len(letters) != 8 or not set(letters) <= set(ALPHABET):
-        return None
-    return f"{letters[:4]}-{letters[4:]}"
-
-
-def find_attempt(db: Session, code: str) -> Attempt | None:
-    """The attempt with this receipt code, as ``read_code`` returns it."""
-    return db.get(Attempt, code)
-
-
-def steps_of(db: Session, code: str) -> list[AttemptStep]:
-    """The steps of an attempt, oldest first."""
-    return list(
-        db.scalars(select(AttemptStep).where(AttemptStep.code == code).order_by(AttemptStep.at, AttemptStep.entry))
-    )
-
-
-def latest_attempts(db: Session, limit: int, *, failed: bool) -> list[Attempt]:
-    """The newest attempts; only those that failed, if asked."""
-    wanted = select(Attempt).order_by(Attempt.started_at.desc()).limit(limit)
-    return list(db.scalars(wanted.where(Attempt.outcome == "failed") if failed else wanted))
-
-
-@dataclass(frozen=True, slots=True)
-class CompanyStep:
-    """A step as a company's IT sees it: ``at`` in milliseconds since 1970, ``facts`` as in COMPANY_FACTS, masked."""
-
-    at: int
-    name: str
-    reason: str | None
-    facts: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class CompanyAttempt:
-    """An attempt as the IT of one company sees it: the steps through its own connection and what came of them."""
-
-    code: str
-    started_at: int
-    outcome: str
-    reason: str | None
-    steps: tuple[CompanyStep, ...]
-
-
-def company_attempts(db: Session, connection_id: str, limit: int = 100) -> list[CompanyAttempt]:
-    """The newest attempts through a connection, newest first.
-
-    Nothing else that the same person tried shows here: another company's connection, the product, the account.
-    """
-    own = select(AttemptStep).where(AttemptStep.connection_id == connection_id)
-    newest = db.scalars(own.order_by(AttemptStep.at.desc(), AttemptStep.entry.desc()).limit(COMPANY_STEPS))
-    codes = list(itertools.islice(dict.fromkeys(step.code for step in newest), limit))
-    steps: dict[str, list[AttemptStep]] = {code: [] for code in codes}
-    for step in db.scalars(own.where(AttemptStep.code.in_(codes)).order_by(AttemptStep.at, AttemptStep.entry)):
-        steps[step.code].append(step)
-    return [_company_view(code, steps[code]) for code in codes]
-
-
-def _company_view(code: str, steps: list[AttemptStep]) -> CompanyAttempt:
-    outcome, reason = "open", None
-    for step in steps:
-        became = _became(Step(step.name), step.reason)
-        if became != "open":
-            outcome, reason = became, step.reason
-    shown = (
-        CompanyStep(
-            step.at, step.name, step.reason, {name: step.facts[name] for name in COMPANY_FACTS if name in step.facts}
-        )
-        for step in steps
-    )
-    return CompanyAttempt(code, steps[0].at // 1000, outcome, reason, tuple(shown))
 
 
 def prune_attempts(db: Session, now: float) -> bool:

@@ -11,10 +11,10 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from idp import audit
-from idp.attempts import mask_email
 from idp.companies import BINDING, CompanyRefused, end_sessions_of, hold_company
 from idp.config import Config
 from idp.mail import check_recipient
+from idp.masking import mask_email
 from idp.members import break_glass_people
 from idp.models import (
     Company,

@@ -13,7 +13,6 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -56,6 +55,7 @@ from idp.identity_provider import (
 )
 from idp.logs import printable
 from idp.models import Company, Connection, ConnectionCertificate, ConnectionKey, ConnectionMetadata
+from idp.saml_connection import SamlConnection, SpKey, differences
 from idp.sealing import Sealer
 from idp.uris import is_loopback
 
@@ -86,62 +86,6 @@ CACHED = 1000
 RSA_BITS = 3072  # the certificate lasts longer than NIST SP 800-57 gives 2048 bits
 
 _ID = re.compile(r"[a-z0-9]{1,16}\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class SpKey:
-    """A key pair of ours. ``state``: ``next`` (published), ``signing``, ``retired`` (opens what is still encrypted for it)."""
-
-    certificate: x509.Certificate
-    private: rsa.RSAPrivateKey = field(repr=False)
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class SamlConnection:
-    """Everything that a door needs to know of a connection, as plain values.
-
-    :ivar attributes: the exact attribute name by what we need: ``email``, ``name``, ``given_name``, ``family_name``. Without
-        ``email`` the NameID is the address.
-    :ivar contexts: AuthnContextClassRef → ``{"acr": "2", "amr": ["mfa"]}``.
-    :ivar hint: how the address is passed on: ``subject``, ``login_hint``, ``username``, ``none``.
-    :ivar certificates: those of the identity provider, pinned; each of them counts.
-    :ivar keys: ours, the signing one first.
-    :ivar entity_id: ours towards this identity provider; likewise ``acs`` and ``slo``, our addresses.
-    """
-
-    id: str
-    company_id: str
-    name: str
-    vendor: str
-    state: str
-    idp_entity_id: str
-    sso_url: str
-    sso_binding: str
-    slo_url: str | None
-    slo_binding: str | None
-    slo_response_url: str | None
-    name_id_format: str
-    attributes: Mapping[str, str]
-    contexts: Mapping[str, Any]
-    hint: str
-    certificates: tuple[x509.Certificate, ...]
-    keys: tuple[SpKey, ...]
-    entity_id: str
-    acs: str
-    slo: str
-
-
-def differences(connection: SamlConnection, description: Description) -> dict[str, dict[str, Any]]:
-    """What a description says differently: member → ``{"was": …, "is": …}``. Certificates by their fingerprints, sorted."""
-    names = ("sso_url", "sso_binding", "slo_url", "slo_binding", "slo_response_url")
-    pairs = {name: (getattr(connection, name), getattr(description, name)) for name in names}
-    pairs["entity_id"] = (connection.idp_entity_id, description.entity_id)
-    pairs["certificates"] = (
-        sorted(map(fingerprint, connection.certificates)),
-        sorted(map(fingerprint, description.certificates)),
-    )
-    return {name: {"was": was, "is": now} for name, (was, now) in sorted(pairs.items()) if was != now}
 
 
 class Connections:

@@ -13,8 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 from lxml import etree
 from werkzeug.test import Client, TestResponse
 
-from idp.attempts import drain, find_attempt
+from idp.attempts import drain
 from idp.parts import Parts
+from idp.receipts import find_attempt
 from tests.fakes.company_idp import EMAIL
 from tests.journey import Walker
 from tests.saml_parties import Customer

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from werkzeug.test import Client, TestResponse
 
 from idp.app import Application, create_app
-from idp.attempts import drain, steps_of
+from idp.attempts import drain
 from idp.config import read_config
 from idp.cookies import POSTER, cookie_name
 from idp.doors.provider_documents import ProviderDocuments
@@ -27,6 +27,7 @@ from idp.doors.providers import Provider, Registered, read_oauth2
 from idp.fetch import Fetcher
 from idp.models import Attempt, Link
 from idp.parts import Parts
+from idp.receipts import steps_of
 from tests import canaries
 from tests.fakes.product_server import Asked, ProductServer, product_server, reply
 from tests.journey import Walker, add_carol, challenge_of

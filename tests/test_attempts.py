@@ -12,21 +12,12 @@ import pytest
 from sqlalchemy import func, select
 
 from idp import attempts as receipts
-from idp.attempts import (
-    Attempts,
-    Step,
-    company_attempts,
-    drain,
-    find_attempt,
-    latest_attempts,
-    prune_attempts,
-    read_code,
-    steps_of,
-)
+from idp.attempts import Attempts, Step, drain, prune_attempts
 from idp.config import Config
 from idp.database import Database
 from idp.embedded_server import EmbeddedServer
 from idp.models import Account, Attempt, AttemptStep, ProductUse
+from idp.receipts import company_attempts, find_attempt, latest_attempts, read_code, steps_of
 from idp.redis_store import RedisStore
 from tests import canaries
 from tests.backends import RealRedis, running_postgres, running_redis, wait_until

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idp.attempts import Attempts, drain, find_attempt
+from idp.attempts import Attempts, drain
 from idp.config import Config
 from idp.database import Database
 from idp.embedded_server import EmbeddedServer
@@ -30,6 +30,7 @@ from idp.machine import (
     json_answer,
     wsgi_request,
 )
+from idp.receipts import find_attempt
 from idp.redis_store import RedisStore
 from tests import canaries
 

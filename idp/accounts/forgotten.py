@@ -17,9 +17,9 @@ from idp.accounts.lifecycle import set_password, wipe_unproven
 from idp.accounts.linking import verify_address
 from idp.accounts.mailed_links import RESET, find_newest_link, make_link, take_link
 from idp.accounts.ways import Named, provider_named
-from idp.attempts import mask_email
 from idp.enforcement import OwnDoor, own_door
 from idp.mail import check_recipient, queue_mail
+from idp.masking import mask_email
 from idp.models import Account, Company, Email, Invitation, Link, Member, Password
 from idp.redis_store import token_hash
 from idp.sealing import Sealer

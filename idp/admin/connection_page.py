@@ -17,7 +17,6 @@ from idp.admin.dry_run import Report, as_if_sent, dry_run, encoded_response, mas
 from idp.admin.said import phrase
 from idp.admin.staff import Right
 from idp.admin.trials import make_trial
-from idp.attempts import CompanyAttempt, company_attempts
 from idp.certificates import begins, ends, fingerprint
 from idp.companies import find_company
 from idp.connections import SamlConnection
@@ -29,6 +28,7 @@ from idp.errors import IdpError, PageError
 from idp.identity_provider import ConnectionRefused
 from idp.models import Connection
 from idp.parts import parts
+from idp.receipts import CompanyAttempt, company_attempts
 from idp.redirects import go
 from idp.rendering import render_page
 

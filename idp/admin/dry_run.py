@@ -20,7 +20,6 @@ from idp.accounts.identity import Identity
 from idp.accounts.lifecycle import snapshot
 from idp.accounts.linking import Found, New, ProveFirst, Refused
 from idp.accounts.sessions import CompanySession
-from idp.attempts import mask_email
 from idp.client_record import Client
 from idp.companies import owns_domain
 from idp.connections import SamlConnection
@@ -33,6 +32,7 @@ from idp.errors import IdpError
 from idp.login.arrival import Arrival
 from idp.login.company_account import Proved, decision_about, settle
 from idp.logs import printable
+from idp.masking import mask_email
 from idp.models import Account
 from idp.oidc.claims import id_token_claims, person_claims, subject
 

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session as Transaction
 from idp.admin.access import actor, admin_page, needs
 from idp.admin.operator_counts import count, moment, written
 from idp.admin.staff import Right
-from idp.attempts import mask_email, mask_text
 from idp.errors import PageError
+from idp.masking import mask_email, mask_text
 from idp.models import OutboxMail
 from idp.outbox import retry_mails
 from idp.parts import parts

@@ -22,16 +22,18 @@ from idp.accounts.ways import Unlinked, provider_named, tell_unlinked, unlink, w
 from idp.admin import factor_removal
 from idp.admin.access import actor, admin_page, needs
 from idp.admin.staff import Right, is_staff
-from idp.attempts import Step, drain, find_attempt, mask_email, read_code, steps_of
+from idp.attempts import Step, drain
 from idp.companies import CompanyRefused
 from idp.doors.saml_menus import menu_for
 from idp.errors import Unavailable
 from idp.mail import check_recipient
+from idp.masking import mask_email
 from idp.members import tell_contacts
 from idp.models import Account, Attempt, AttemptStep, Invitation, OutboxMail
 from idp.outbox import retry_mails
 from idp.parts import parts
 from idp.reasons import REASONS
+from idp.receipts import find_attempt, read_code, steps_of
 from idp.redirects import go
 from idp.redis_store import token_hash
 from idp.rendering import choose_language

@@ -11,13 +11,14 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
-from idp.attempts import drain, find_attempt, latest_attempts, read_code, steps_of
+from idp.attempts import drain
 from idp.cli.made_database import made_database
 from idp.config import read_config
 from idp.errors import OperatorError, Unavailable
 from idp.languages import Languages
 from idp.models import Attempt, AttemptStep
 from idp.reasons import OWNERS, REASONS
+from idp.receipts import find_attempt, latest_attempts, read_code, steps_of
 from idp.redis_store import connect
 
 

@@ -17,10 +17,10 @@ from idp.errors import OperatorError
 
 if TYPE_CHECKING:
     from idp.admin.dry_run import Report
-    from idp.attempts import CompanyAttempt
     from idp.config import Config
     from idp.connections import SamlConnection
     from idp.database import Database
+    from idp.receipts import CompanyAttempt
 
 DECISIONS = {
     "found": "an account that this identity opens already",
@@ -75,8 +75,8 @@ def try_connection(connection: str, response: Path | None, as_of: str | None, as
 @AS_JSON
 def attempts(connection: str, limit: int, failed: bool, as_json: bool) -> None:
     """Show the last attempts through CONNECTION as the company's own IT may see them: what failed, expected and received."""
-    from idp.attempts import company_attempts
     from idp.cli.attempts_command import reading_receipts
+    from idp.receipts import company_attempts
 
     with opened() as (config, database):
         with database.reading() as db:

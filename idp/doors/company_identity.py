@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from idp.accounts.identity import ONE_FACTOR, Address, Identity, read_address
-from idp.attempts import mask_email
 from idp.connections import NAME_ID_EMAIL, NAME_ID_UNSPECIFIED, SamlConnection
 from idp.doors.saml_assertion import Assertion
 from idp.doors.saml_checks import Check, Looked
+from idp.masking import mask_email
 
 LONGEST_NAME_ID = 256  # SAML core section 8.3.7
 LONGEST_FORMAT = 200  # characters; those that SAML names have at most 64

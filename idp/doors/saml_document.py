@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from lxml import etree
 
-from idp.attempts import mask_text
 from idp.errors import IdpError
+from idp.masking import mask_text
 
 if TYPE_CHECKING:
     from lxml.etree import _Element

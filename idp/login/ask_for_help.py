@@ -11,11 +11,11 @@ from urllib.parse import quote
 from flask import Blueprint, Response, request
 
 from idp.accounts.visitor import visitor
-from idp.attempts import read_code
 from idp.errors import Unavailable
 from idp.login.journey import find_if_any
 from idp.parts import parts
 from idp.reasons import REASONS
+from idp.receipts import read_code
 from idp.rendering import choose_language, render_page
 
 bp = Blueprint("ask_for_help", __name__)

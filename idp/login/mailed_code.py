@@ -9,10 +9,10 @@ import hmac
 
 from idp import cookies, throttle
 from idp.accounts.lifecycle import primary_email
-from idp.attempts import mask_email
 from idp.login.asked_mails import note_asked
 from idp.login.pending import Pending
 from idp.mail import queue_mail
+from idp.masking import mask_email
 from idp.models import Account
 from idp.parts import parts
 from idp.redis_store import token_hash

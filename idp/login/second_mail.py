@@ -9,11 +9,12 @@ from idp import throttle
 from idp.accounts.lifecycle import primary_email
 from idp.accounts.second_factors import MailCode
 from idp.accounts.totp import tidy_code
-from idp.attempts import Step, mask_email
+from idp.attempts import Step
 from idp.login.finish import MAILED
 from idp.login.journey import show
 from idp.login.mailed_code import send_code, take_code
 from idp.login.who_waits import Waiting, go_on, held_by, lead, still_asked, take_try, who_waits
+from idp.masking import mask_email
 from idp.models import Account
 from idp.parts import parts
 from idp.redirects import go

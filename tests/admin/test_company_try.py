@@ -11,10 +11,11 @@ from werkzeug.test import TestResponse
 
 from idp import doors
 from idp.admin.trials import LIFETIME, make_trial
-from idp.attempts import company_attempts, drain
+from idp.attempts import drain
 from idp.languages import Languages
 from idp.models import Account, Connection
 from idp.parts import Parts
+from idp.receipts import company_attempts
 from tests import canaries
 from tests.company_walker import Request, answer, come_back, leave, post, reason_of, request_at, text
 from tests.conftest import Clock

@@ -26,7 +26,6 @@ from idp.accounts.identity import read_address
 from idp.accounts.passwords import PasswordHasher
 from idp.accounts.standard_claims import WrongClaim, check_claim
 from idp.app import create_app
-from idp.attempts import mask_address, mask_email, mask_uri
 from idp.client_record import Client
 from idp.config import Config
 from idp.embedded_server import EmbeddedServer
@@ -34,6 +33,7 @@ from idp.errors import IdpError
 from idp.jws import BadSignature, read_jws
 from idp.logs import printable
 from idp.machine import client_address, form_fields
+from idp.masking import mask_address, mask_email, mask_uri
 from idp.models import Account, Email, Password
 from idp.oidc.request_checks import check_request
 from idp.parts import Parts, build

@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from idp.accounts.lifecycle import change_claims, reactivate, set_password, suspend
 from idp.accounts.passwords import find_credentials
 from idp.app import create_app
-from idp.attempts import drain, steps_of
+from idp.attempts import drain
 from idp.models import (
     Account,
     Attempt,
@@ -35,6 +35,7 @@ from idp.models import (
     Totp,
 )
 from idp.parts import Parts
+from idp.receipts import steps_of
 from tests.attacks.counted_work import Work, counted, looked_at
 from tests.conftest import Clock
 from tests.factors import add_app

@@ -11,9 +11,10 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from idp.accounts.lifecycle import suspend
-from idp.attempts import drain, steps_of
+from idp.attempts import drain
 from idp.models import Account, Attempt, AuditEvent, Email, HeldAddress, Link, MailedLink, Password
 from idp.parts import Parts
+from idp.receipts import steps_of
 from tests.attacks.counted_work import Work, counted, looked_at
 from tests.company_walker import sign_in as sign_in_by_company
 from tests.guests import invitation, invited, take

@@ -10,10 +10,11 @@ import pytest
 from werkzeug.test import TestResponse
 
 from idp.app import create_app
-from idp.attempts import drain, find_attempt, latest_attempts, steps_of
+from idp.attempts import drain
 from idp.models import Attempt
 from idp.parts import Parts
 from idp.reasons import REASONS
+from idp.receipts import find_attempt, latest_attempts, steps_of
 from idp.redis_store import RedisStore
 from tests.company_walker import come_back, leave, sign_in
 from tests.fakes.company_idp import CompanyIdp

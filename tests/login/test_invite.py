@@ -14,9 +14,10 @@ from idp.accounts.identity import Identity
 from idp.accounts.lifecycle import primary_email, suspend
 from idp.accounts.passwords import find_credentials
 from idp.app import create_app
-from idp.attempts import drain, steps_of
+from idp.attempts import drain
 from idp.models import Account, Attempt, AuditEvent, Device, Invitation, Link, Member, Password
 from idp.parts import Parts
+from idp.receipts import steps_of
 from tests.company_walker import come_back, reason_of, request_at
 from tests.conftest import Clock
 from tests.fakes.authenticator import Authenticator

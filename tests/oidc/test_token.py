@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from idp import grants
-from idp.attempts import drain, find_attempt, steps_of
+from idp.attempts import drain
 from idp.database import Database
 from idp.jws import is_signed, load_public_jwk
 from idp.machine import Request
+from idp.receipts import find_attempt, steps_of
 from tests import canaries
 from tests.oidc.product import (
     ISSUER,
