@@ -190,12 +190,12 @@ def create_admin_app(built: Parts, client: OwnClient) -> Application:
     """
     site = Site(urlsplit(client.origin).hostname or "", home="/", help=f"{built.config.issuer}/help")
     # Who asks is known before a form is read: nobody else may send one that is large.
-    app = _create(built, ADMIN_PAGES, ADMIN_CENTER, site, first=access.ask)
+    app = _create(built, ADMIN_PAGES, ADMIN_CENTER, site, first=access.guard)
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = MAX_UPLOAD
     app.extensions["own_client"] = client
     for shared in ("static", "language_switch.switch_language", "health.live", "health.ready", "health.metrics"):
         access.open_to_all(app.view_functions[shared])
-    access.check(app)
+    access.check_views(app)
     return app
 
 

@@ -80,7 +80,7 @@ def colleagues(db: Transaction, company_id: str) -> frozenset[str]:
     return frozenset(db.scalars(select(Staff.account_id).where(~own)))
 
 
-def is_providers(actor: str, ours: Collection[str]) -> bool:
+def is_of_provider(actor: str, ours: Collection[str]) -> bool:
     """Whether who acted is somebody of the provider: at its server, or with one of the accounts ``ours``."""
     kind, _, name = actor.partition(":")
     return kind == "operator" or (kind == "person" and name in ours)
@@ -93,7 +93,7 @@ def said(row: AuditEvent, *, ours: Collection[str] | None = None) -> dict[str, A
         "sequence": row.sequence,
         "at": datetime.fromtimestamp(row.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "event": row.event,
-        "actor": "provider" if ours is not None and is_providers(row.actor, ours) else row.actor,
+        "actor": "provider" if ours is not None and is_of_provider(row.actor, ours) else row.actor,
         "account_id": row.account_id,
         "company_id": row.company_id,
         "facts": row.facts,

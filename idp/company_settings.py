@@ -43,6 +43,15 @@ class Brand:
     colour: str
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """An image that we have drawn: a PNG, and its size in pixels."""
+
+    content: bytes
+    width: int
+    height: int
+
+
 def brand_of(db: Session, company_id: str) -> Brand | None:
     """What a company looks like; None when it has said nothing about it."""
     row = db.execute(
@@ -106,12 +115,11 @@ def set_settings(
         _record(db, company, actor, now, facts)
 
 
-def set_logo(db: Session, company_id: str, sent: bytes, *, actor: str, now: float) -> None:
-    """Give a company a logo: an image that is drawn anew; b"" takes the one it has away.
+def set_logo(db: Session, company_id: str, drawn: Drawn | None, *, actor: str, now: float) -> None:
+    """Give a company a logo; None takes the one it has away.
 
-    :raises CompanyRefused: ``company_unknown``, ``company_logo_wrong``, ``company_logo_large``.
+    :raises CompanyRefused: ``company_unknown``.
     """
-    drawn = draw(sent) if sent else None
     company = hold_company(db, company_id)
     held = db.get(CompanyLogo, company_id)
     was = held.name if held is not None else ""
@@ -120,12 +128,16 @@ def set_logo(db: Session, company_id: str, sent: bytes, *, actor: str, now: floa
         db.flush()
     name = ""
     if drawn is not None:
-        content, width, height = drawn
         # Of the company too: two with the same logo have two, of which each can take away its own.
-        name = hashlib.sha256(company_id.encode() + content).hexdigest()[:32]
+        name = hashlib.sha256(company_id.encode() + drawn.content).hexdigest()[:32]
         db.add(
             CompanyLogo(
-                company_id=company_id, name=name, content=content, width=width, height=height, created_at=int(now)
+                company_id=company_id,
+                name=name,
+                content=drawn.content,
+                width=drawn.width,
+                height=drawn.height,
+                created_at=int(now),
             )
         )
     if name != was:
@@ -150,8 +162,8 @@ def read_colour(text: str) -> str:
     return colour
 
 
-def draw(sent: bytes) -> tuple[bytes, int, int]:
-    """The pixels of an image that somebody has sent, as a PNG that fits BOX, and its width and height.
+def draw(sent: bytes) -> Drawn:
+    """The pixels of an image that somebody has sent, as a PNG that fits BOX. It takes its time: to be called before anything is held.
 
     :raises CompanyRefused: ``company_logo_wrong``: none of FORMATS, or broken; ``company_logo_large``.
     """
@@ -173,7 +185,7 @@ def draw(sent: bytes) -> tuple[bytes, int, int]:
         raise
     except Exception as error:  # noqa: BLE001 # decoders fail in many ways at bytes that were made to break them
         raise CompanyRefused("company_logo_wrong", detail=type(error).__name__) from None
-    return written.getvalue(), drawn.width, drawn.height
+    return Drawn(written.getvalue(), drawn.width, drawn.height)
 
 
 def _luminance(colour: str) -> float:

@@ -236,7 +236,7 @@ class Company(Table):
     # What its people are written to in, and its times are shown in, who have chosen none themselves.
     language: Mapped[str | None] = mapped_column(String(16))
     time_zone: Mapped[str | None] = mapped_column(String(64))
-    colour: Mapped[str | None] = mapped_column(String(7))  # #rrggbb, of what its people see; see company_branding.py
+    colour: Mapped[str | None] = mapped_column(String(7))  # #rrggbb, of what its people see
     created_at: Mapped[int] = mapped_column(BigInteger)
     updated_at: Mapped[int] = mapped_column(BigInteger)
 
@@ -244,14 +244,13 @@ class Company(Table):
 
 
 class CompanyLogo(Table):
-    """What a company's people see beside its name: always a PNG that we have drawn anew from what was sent (company_branding.py)."""
+    """What a company's people see beside its name: always a PNG that we have drawn anew from what was sent (company_settings.py)."""
 
     __tablename__ = "company_logos"
 
     company_id: Mapped[str] = mapped_column(ForeignKey("companies.id", ondelete="CASCADE"), primary_key=True)
-    name: Mapped[str] = mapped_column(
-        String(32), unique=True
-    )  # in its address: of its content, so that it may be kept for good
+    # In its address: of its content, so that it may be kept for good.
+    name: Mapped[str] = mapped_column(String(32), unique=True)
     content: Mapped[bytes] = mapped_column(LargeBinary)
     width: Mapped[int] = mapped_column(Integer)  # pixels
     height: Mapped[int] = mapped_column(Integer)
@@ -268,9 +267,8 @@ class BulkInvitation(Table):
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)  # who invites
     language: Mapped[str] = mapped_column(String(16))  # of the mails
     state: Mapped[str] = mapped_column(String(8))  # draft, running, done, undoing, undone
-    due_at: Mapped[int] = mapped_column(
-        BigInteger, index=True
-    )  # not before; while somebody works at it, when that is given up
+    # Not before; while somebody works at it, when that is given up.
+    due_at: Mapped[int] = mapped_column(BigInteger, index=True)
     created_at: Mapped[int] = mapped_column(BigInteger, index=True)
 
 
@@ -285,9 +283,7 @@ class BulkLine(Table):
     name: Mapped[str | None] = mapped_column(String(200))
     role: Mapped[str] = mapped_column(String(20))
     state: Mapped[str] = mapped_column(String(8))  # waiting, invited, failed, undone, kept
-    wrong: Mapped[str] = mapped_column(
-        String(80)
-    )  # a key of the catalogues that says why it failed or was kept; "": nothing
+    wrong: Mapped[str] = mapped_column(String(80))  # a key of the catalogues: why it failed or was kept; "": nothing
 
 
 class SetUpLink(Table):

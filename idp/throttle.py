@@ -151,7 +151,7 @@ def forgive(store: RedisStore, *, emails: Iterable[str], account_id: str, now: f
 
     :returns: False when that was done so often for this account that it would help whoever guesses; nothing has changed then.
     """
-    if int(store.call("idp_throttle_take", _key(FORGIVENESS, account_id), *_numbers(FORGIVENESS, now))):
+    if _take_one(store, FORGIVENESS, account_id, now):
         return False
     mailboxes = [_mailbox(email) for email in emails]
     emptied = [(bucket, box) for box in mailboxes for bucket in (ACCOUNT, PROOF_MAILS_TO, RESET_MAILS_TO)]
@@ -295,19 +295,22 @@ def take_second_try(store: RedisStore, *, handle: str, now: float) -> bool:
 
 def take_addition(store: RedisStore, *, account_id: str, now: float) -> int:
     """Ask for leave to add a way to sign in; the whole seconds to wait, or 0. One round trip."""
-    wait = store.call("idp_throttle_take", _key(ADDITIONS, account_id), *_numbers(ADDITIONS, now))
-    return math.ceil(int(wait) / 1000)
+    return _take_one(store, ADDITIONS, account_id, now)
 
 
 def take_password_change(store: RedisStore, *, account_id: str, now: float) -> int:
     """Ask for leave to have another password; the whole seconds to wait, or 0. One round trip."""
-    wait = store.call("idp_throttle_take", _key(PASSWORDS, account_id), *_numbers(PASSWORDS, now))
-    return math.ceil(int(wait) / 1000)
+    return _take_one(store, PASSWORDS, account_id, now)
 
 
 def take_look(store: RedisStore, *, account_id: str, now: float) -> int:
     """Ask for leave to open a case by its receipt; the whole seconds to wait, or 0. One round trip."""
-    wait = store.call("idp_throttle_take", _key(LOOKS, account_id), *_numbers(LOOKS, now))
+    return _take_one(store, LOOKS, account_id, now)
+
+
+def _take_one(store: RedisStore, bucket: Bucket, subject: str, now: float) -> int:
+    """Take one try of a bucket that nothing gives back; the whole seconds to wait, or 0."""
+    wait = store.call("idp_throttle_take", _key(bucket, subject), *_numbers(bucket, now))
     return math.ceil(int(wait) / 1000)
 
 

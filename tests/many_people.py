@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
 from sqlalchemy import text
 
 from idp.companies import create_company
+from idp.database import Database
 from idp.parts import Parts
+from tests.backends import running_postgres
 
 PARCEL = 20_000
 DOMAINS = 10  # a tenth of all people have an address at each of these
@@ -51,6 +58,27 @@ ROWS = {
     "product_uses (account_id, client_id, first_at, last_at)": "{id}, 'C1', 1, 1",
 }
 TABLES = frozenset(row.split()[0] for row in ROWS)  # which grow with the number of people
+
+
+KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))]
+
+
+@contextmanager
+def emptied_afterwards(parts: Parts, kind: str) -> Iterator[Parts]:
+    """A provider on one of KINDS whose people do not outlive the test; its receipts are closed, whose thread writes whenever it likes."""
+    parts.attempts.close()
+    if kind == "sqlite":
+        yield parts
+        with parts.database.transaction() as db:  # no need to look for canaries in a million people
+            db.execute(text("PRAGMA defer_foreign_keys=ON"))
+            for table in TABLES:
+                db.execute(text(f"DELETE FROM {table}"))
+        return
+    with running_postgres() as server:
+        database = Database(parts.config.model_copy(update={"database_url": server.new_database()}))
+        database.upgrade()
+        yield dataclasses.replace(parts, database=database)
+        database.close()
 
 
 def add_many_people(parts: Parts, first: int, end: int) -> None:

@@ -230,7 +230,7 @@ def withdraw(db: Transaction, account_id: str, company_id: str, host: Host) -> N
     audit.record(db, event, now=host.now, actor=host.actor, account_id=account_id, company=company_id)
 
 
-def room(db: Transaction, company_id: str, now: float) -> int:
+def invitations_left(db: Transaction, company_id: str, now: float) -> int:
     """How many more invitations a company may send now: MOST_PER_DAY in any 24 hours."""
     # Counted by what was done: links and accounts of invitations that were taken back are gone.
     sent = select(func.count()).where(
@@ -368,7 +368,7 @@ def _send(db: Transaction, account: Account, invitation: Invitation, host: Host)
     now, company = host.now, ""
     if invitation.company_id is not None:
         company = hold_company(db, invitation.company_id).name
-        if not room(db, invitation.company_id, now):
+        if not invitations_left(db, invitation.company_id, now):
             raise InvitationRefused("invite_too_many")
     address = primary_email(account)
     end_links(db, account.id, now, purposes=(INVITE,))

@@ -97,10 +97,9 @@ def remove() -> Response:
     here = parts()
     means = _means(session.locale)
     with here.database.transaction() as db:
-        address = recovery_of(db, session.account_id).address
         removed = remove_recovery(db, session.account_id, now=here.clock())
-        if removed and address is not None:
-            tell_removed(db, session.account_id, address, means)
+        if removed is not None:
+            tell_removed(db, session.account_id, removed, means)
     return go(HERE, notice="removed") if removed else go(HERE)
 
 

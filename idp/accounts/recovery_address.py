@@ -167,14 +167,14 @@ def tell_removed(db: Transaction, account_id: str, recovery: str, means: Means) 
     )
 
 
-def remove_recovery(db: Transaction, account_id: str, *, now: float) -> bool:
-    """Take the address away; False if there was none."""
+def remove_recovery(db: Transaction, account_id: str, *, now: float) -> str | None:
+    """Take the address away, and return it; None if there was none."""
     account = db.get_one(Account, account_id, with_for_update=True, populate_existing=True)
-    if account.recovery_email is None:
-        return False
-    account.recovery_email = account.recovery_verified_at = None
-    _record(db, audit.Event.person_recovery_removed, account_id, now)
-    return True
+    address = account.recovery_email
+    if address is not None:
+        account.recovery_email = account.recovery_verified_at = None
+        _record(db, audit.Event.person_recovery_removed, account_id, now)
+    return address
 
 
 def find_undoable_recovery(db: Transaction, secret: str, now: float) -> tuple[str, str] | None:

@@ -72,7 +72,7 @@ def need_of(view: Callable[..., Any]) -> Need:
         raise LookupError(f"{view.__module__}.{view.__name__} does not say who may open it") from None
 
 
-def check(app: Flask) -> None:
+def check_views(app: Flask) -> None:
     """Look whether every view of ``app`` says what it needs; to be called when all are registered.
 
     :raises LookupError: one of them does not.
@@ -126,7 +126,7 @@ def _brand(company: tuple[str, str] | None) -> Brand | None:
 def host(company_id: str) -> Host:
     """Whoever is signed in, as one who invites for a company."""
     here, one = parts(), actor()
-    own = one.account_id if one.company_id == company_id and one.role == "administrator" else None
+    own = one.account_id if one.administers(company_id) else None
     return Host(one.who, here.sealer, here.clock(), here.random, own)
 
 
@@ -143,7 +143,7 @@ def _mark(need: Need) -> Callable[[View], View]:
     return mark
 
 
-def ask() -> Response | None:
+def guard() -> Response | None:
     """What whoever asks for a page reads instead of it; None: they may open it. To be called before each request."""
     if request.endpoint is None:
         return None  # an unknown address: everybody reads the same

@@ -17,7 +17,7 @@ from idp.accounts.identity import canonical_email
 from idp.admin.access import actor, admin_page, needs
 from idp.admin.staff import Right
 from idp.audit_export import CONTENT_TYPES, FORMS, written
-from idp.audit_trail import PAGE, Wanted, colleagues, is_providers, newest, walk
+from idp.audit_trail import PAGE, Wanted, colleagues, is_of_provider, newest, walk
 from idp.companies import find_company
 from idp.company_settings import zone_of
 from idp.models import AuditEvent, Email, Member
@@ -64,7 +64,7 @@ def _page(company_id: str | None) -> Response:
     with here.database.reading() as db:
         company = find_company(db, company_id) if company_id is not None else None
         zone = zone_of(company)
-        wanted = _wanted(company_id, zone)
+        wanted = _wanted(db, company_id, zone)
         rows = newest(db, wanted, before=before, limit=PAGE + 1)
         people = _people(db, rows, company_id)
         ours = colleagues(db, company_id) if company_id is not None else None
@@ -87,7 +87,8 @@ def _page(company_id: str | None) -> Response:
 def _file(company_id: str | None) -> Response:
     here = parts()
     with here.database.reading() as db:
-        wanted = _wanted(company_id, zone_of(find_company(db, company_id) if company_id is not None else None))
+        company = find_company(db, company_id) if company_id is not None else None
+        wanted = _wanted(db, company_id, zone_of(company))
         ours = colleagues(db, company_id) if company_id is not None else None
     form = next((one for one in FORMS if one == request.form.get("format")), FORMS[0])
     with here.database.transaction() as db:
@@ -98,20 +99,19 @@ def _file(company_id: str | None) -> Response:
     return response
 
 
-def _wanted(company_id: str | None, zone: ZoneInfo) -> Wanted:
+def _wanted(db: Transaction, company_id: str | None, zone: ZoneInfo) -> Wanted:
     """What the form asks for; a person by their address, which stands in no address of ours."""
     form = request.form
     person, account_id = form.get("person", "").strip()[:320], None
     if person:
-        with parts().database.reading() as db:
-            try:
-                query = select(Email.account_id).where(Email.canonical == canonical_email(person))
-                if company_id is not None:  # where those who have left are now cannot be found out by asking either
-                    query = query.join(Member, Member.account_id == Email.account_id)
-                    query = query.where(Member.company_id == company_id)
-                account_id = db.scalar(query) or NOBODY
-            except ValueError:
-                account_id = NOBODY
+        try:
+            query = select(Email.account_id).where(Email.canonical == canonical_email(person))
+            if company_id is not None:  # where those who have left are now cannot be found out by asking either
+                query = query.join(Member, Member.account_id == Email.account_id)
+                query = query.where(Member.company_id == company_id)
+            account_id = db.scalar(query) or NOBODY
+        except ValueError:
+            account_id = NOBODY
     return Wanted(
         company_id=company_id,
         event=form["event"] if form.get("event") in KINDS else None,
@@ -145,7 +145,7 @@ def _said(row: AuditEvent, people: dict[str, str], ours: Collection[str] | None,
     kind, _, name = row.actor.partition(":")
     own = name if kind == "person" else None
     by = "system" if row.actor == "system" else ""
-    if ours is not None and is_providers(row.actor, ours):
+    if ours is not None and is_of_provider(row.actor, ours):
         by = "provider"
     elif ours is not None and own is not None and own not in people:
         by = "somebody"

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session as Transaction
 
 from idp.accounts.identity import read_address
-from idp.accounts.invitations import Guest, Host, InvitationRefused, invite, room, withdraw
+from idp.accounts.invitations import Guest, Host, InvitationRefused, invitations_left, invite, withdraw
 from idp.accounts.lifecycle import AddressTaken, find_account
 from idp.admin.invitation_list import Line
 from idp.admin.staff import Right, find_actor_of
@@ -30,11 +30,14 @@ LATER = 900  # seconds until a company that has sent as many mails as it may in 
 NAME = 8  # random bytes in the name of a list
 
 State = Literal["draft", "running", "done", "undoing", "undone"]
+STATES: tuple[State, ...] = get_args(State)
+# In which state the lines are that there is still something to be done with, by that of the list.
+_UNFINISHED = {"running": "waiting", "undoing": "invited"}
 
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What inviting takes. ``now``: seconds since 1970."""
+    """What inviting takes. ``clock``: seconds since 1970; ``random``: so many bytes."""
 
     database: Database
     sealer: Sealer
@@ -58,7 +61,7 @@ class Progress:
 
     @property
     def whole(self) -> int:
-        """How many lines it has that nothing was wrong with from the beginning or since."""
+        """How many lines it has."""
         return sum(self.counts.values())
 
     @property
@@ -130,6 +133,12 @@ def lines_of(db: Transaction, name: str, *states: str, limit: int | None = None)
     return list(db.scalars(query.order_by(BulkLine.number).limit(limit)))
 
 
+def gives_roles(db: Transaction, name: str) -> bool:
+    """Whether somebody on a list would become more than a member."""
+    powerful = BulkLine.bulk_id == name, BulkLine.state == "waiting", BulkLine.role != "member"
+    return bool(db.scalar(select(exists().where(*powerful))))
+
+
 def send(db: Transaction, company_id: str, name: str, account_id: str, *, now: float) -> bool:
     """Have a draft sent, in the name of whoever says so; return False when it is none (it was sent already)."""
     draft_of = BulkInvitation.id == name, BulkInvitation.company_id == company_id, BulkInvitation.state == "draft"
@@ -164,29 +173,23 @@ def work_next(means: Means, name: str | None = None) -> bool:
         if found is None:
             return False
         found.due_at = now + LEASE
-        bulk_id, company_id, state = found.id, found.company_id, found.state
-        running = state == "running"
-        parcel = PARCEL if not running else min(PARCEL, room(db, company_id, now))
-        numbers = (
-            [line.number for line in lines_of(db, bulk_id, "waiting" if running else "invited", limit=parcel)]
-            if parcel
-            else []
-        )
+        bulk_id, state = found.id, found.state
+        parcel = PARCEL if state == "undoing" else min(PARCEL, invitations_left(db, found.company_id, now))
+        numbers = [line.number for line in lines_of(db, bulk_id, _UNFINISHED[state], limit=parcel)]
     for number in numbers:
-        (_invite_line if running else _take_back)(means, bulk_id, number)
-    return _put_back(means, bulk_id, state, held_up=running and not parcel)
+        (_invite_line if state == "running" else _take_back)(means, bulk_id, number)
+    return _put_back(means, bulk_id, state, held_up=not parcel)
 
 
 def _invite_line(means: Means, bulk_id: str, number: int) -> None:
-    wrong = ""
     try:
         with means.database.transaction() as db:
-            found = _held(db, bulk_id, number, "running", "waiting")
-            if found is None or not room(
-                db, found[0].company_id, means.clock()
-            ):  # by another list, meanwhile: it waits
+            found = _held(db, bulk_id, number, "running")
+            if found is None:
                 return
             bulk, line = found
+            if not invitations_left(db, bulk.company_id, means.clock()):  # another list was faster: this one waits
+                return
             claims = {"locale": bulk.language} | ({"name": line.name} if line.name else {})
             guest = Guest(read_address(line.written), claims, bulk.company_id, line.role)
             invite(db, guest, _host(db, bulk, means))
@@ -202,7 +205,7 @@ def _invite_line(means: Means, bulk_id: str, number: int) -> None:
 def _take_back(means: Means, bulk_id: str, number: int) -> None:
     try:
         with means.database.transaction() as db:
-            found = _held(db, bulk_id, number, "undoing", "invited")
+            found = _held(db, bulk_id, number, "undoing")
             if found is None:
                 return
             bulk, line = found
@@ -216,13 +219,11 @@ def _take_back(means: Means, bulk_id: str, number: int) -> None:
     _note(means, bulk_id, number, "invited", "kept", wrong)
 
 
-def _held(
-    db: Transaction, bulk_id: str, number: int, state: str, line_state: str
-) -> tuple[BulkInvitation, BulkLine] | None:
-    """A list and one of its lines, held; None when either is no longer in the state in which there is something to be done."""
+def _held(db: Transaction, bulk_id: str, number: int, state: str) -> tuple[BulkInvitation, BulkLine] | None:
+    """A list that is in this state and one of its lines, held; None when that has changed, or nothing is to be done with the line."""
     line = db.get(BulkLine, (bulk_id, number), with_for_update=True)
     bulk = db.get(BulkInvitation, bulk_id)
-    if bulk is None or line is None or bulk.state != state or line.state != line_state:
+    if bulk is None or line is None or bulk.state != state or line.state != _UNFINISHED[state]:
         return None
     return bulk, line
 
@@ -240,7 +241,7 @@ def _put_back(means: Means, bulk_id: str, state: str, *, held_up: bool) -> bool:
         bulk = db.get(BulkInvitation, bulk_id, with_for_update=True, populate_existing=True)
         if bulk is None or bulk.state != state:  # undone meanwhile: that is due at once
             return True
-        if lines_of(db, bulk_id, "waiting" if state == "running" else "invited", limit=1):
+        if lines_of(db, bulk_id, _UNFINISHED[state], limit=1):
             bulk.due_at = now + LATER if held_up else now
             return not held_up
         bulk.state, bulk.due_at = "done" if state == "running" else "undone", now
@@ -250,16 +251,17 @@ def _put_back(means: Means, bulk_id: str, state: str, *, held_up: bool) -> bool:
 def _host(db: Transaction, bulk: BulkInvitation, means: Means) -> Host:
     """Whoever has the list sent, with what they may do now."""
     one = find_actor_of(db, bulk.account_id)
-    there = one is not None and one.company_id == bulk.company_id and one.role == "administrator"
-    ours = one is not None and not there and one.may(Right.change_people, bulk.company_id)
-    own = None if ours else bulk.account_id
+    of_provider = one is not None and not one.administers(bulk.company_id) and one.may(Right.change_people)
+    own = None if of_provider else bulk.account_id
     return Host(f"person:{bulk.account_id}", means.sealer, means.clock(), means.random, own)
 
 
 def _progress(db: Transaction, bulk: BulkInvitation, now: float) -> Progress:
-    counted = select(BulkLine.state, func.count()).where(BulkLine.bulk_id == bulk.id).group_by(BulkLine.state)
-    found = {state: count for state, count in db.execute(counted)}  # noqa: C416  # rows are no pairs to the type checker
+    counted = (
+        select(BulkLine.state, func.count().label("many")).where(BulkLine.bulk_id == bulk.id).group_by(BulkLine.state)
+    )
+    found = {row.state: row.many for row in db.execute(counted)}
     counts = {state: found.get(state, 0) for state in ("waiting", "invited", "failed", "undone", "kept")}
     held_up = bulk.state == "running" and bulk.due_at > now + LEASE
-    state: State = bulk.state  # type: ignore[assignment]  # only these are written
+    state = next(one for one in STATES if one == bulk.state)
     return Progress(bulk.id, state, bulk.created_at, counts, held_up)

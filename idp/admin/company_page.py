@@ -28,15 +28,15 @@ def show_company(company_id: str) -> Response:
             .order_by(CompanyDomain.domain)
         ).all()
         states = set(db.scalars(select(Connection.state).where(Connection.company_id == company_id)))
-        return admin_page(
-            "admin/company.html",
-            place="company",
-            company=(company.id, company.name),
-            people=people,
-            domains=list(domains),
-            sso=company.sso,
-            step=_next_step(company, bool(domains), states),
-        )
+    return admin_page(
+        "admin/company.html",
+        place="company",
+        company=(company.id, company.name),
+        people=people,
+        domains=list(domains),
+        sso=company.sso,
+        step=_next_step(company, bool(domains), states),
+    )
 
 
 def _next_step(company: Company, has_domain: bool, states: set[str]) -> str:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from flask import Blueprint, Response, abort, request
+from sqlalchemy.orm import Session as Transaction
 
 from idp.accounts.lifecycle import apply_revocations
 from idp.admin import bulk_invitations
@@ -60,7 +61,7 @@ def take_list(company_id: str) -> Response:
         list_id = bulk_invitations.draft(
             db, company_id, actor().account_id, lines, language=language, now=here.clock(), random=here.random
         )
-    return go(f"/companies/{company_id}/people/lists/{list_id}")
+    return go(_address(company_id, list_id))
 
 
 @bp.get(LIST)
@@ -69,7 +70,7 @@ def show_list(company_id: str, list_id: str) -> Response:
     """How far it is, and what was wrong with whom."""
     here = parts()
     with here.database.reading() as db:
-        company, progress = find_company(db, company_id), _find(company_id, list_id)
+        company, progress = find_company(db, company_id), _find(db, company_id, list_id)
         assert company is not None  # the guard has found it
         wrong = bulk_invitations.lines_of(db, list_id, "failed", "kept", limit=SHOWN)
         others = bulk_invitations.lines_of(db, list_id, "waiting", "invited", "undone", limit=SHOWN)
@@ -88,10 +89,10 @@ def show_list(company_id: str, list_id: str) -> Response:
 @needs(Right.change_people)
 def send_list(company_id: str, list_id: str) -> Response:
     """Invite them: the first at once, the others by the worker. Who gives a role by it proves, as where a role is given, who they are."""
-    _find(company_id, list_id)
     with parts().database.reading() as db:
-        powerful = any(line.role != "member" for line in bulk_invitations.lines_of(db, list_id, "waiting"))
-    if powerful and (asked := prove_fresh(f"/companies/{company_id}/people/lists/{list_id}")) is not None:
+        _find(db, company_id, list_id)
+        powerful = bulk_invitations.gives_roles(db, list_id)
+    if powerful and (asked := prove_fresh(_address(company_id, list_id))) is not None:
         return asked
     with parts().database.transaction() as db:
         bulk_invitations.send(db, company_id, list_id, actor().account_id, now=parts().clock())
@@ -102,8 +103,8 @@ def send_list(company_id: str, list_id: str) -> Response:
 @needs(Right.change_people)
 def undo_list(company_id: str, list_id: str) -> Response:
     """Invite nobody more, and take back what nobody has accepted yet."""
-    _find(company_id, list_id)
     with parts().database.transaction() as db:
+        _find(db, company_id, list_id)
         bulk_invitations.undo(db, company_id, list_id, actor().account_id, now=parts().clock())
     return _begin(company_id, list_id)
 
@@ -112,11 +113,11 @@ def undo_list(company_id: str, list_id: str) -> Response:
 @needs(Right.change_people)
 def download_results(company_id: str, list_id: str) -> Response:
     """What became of each line, as comma-separated values."""
-    _find(company_id, list_id)
     written = io.StringIO()
     rows = csv.writer(written)
     rows.writerow(["line", "address", "name", "role", "state", "why"])
     with parts().database.reading() as db:
+        _find(db, company_id, list_id)
         for line in bulk_invitations.lines_of(db, list_id):
             why = parts().languages.text(choose_language(), line.wrong) if line.wrong else ""
             cells = (str(line.number), line.written, line.name or "", line.role, line.state, why)
@@ -131,12 +132,15 @@ def _begin(company_id: str, list_id: str) -> Response:
     bulk_invitations.work_next(Means(here.database, here.sealer, here.clock, here.random), list_id)
     with suppress(Unavailable):  # the worker brings it to Redis when that is back
         apply_revocations(here.database, here.store, here.clients, here.clock())
-    return go(f"/companies/{company_id}/people/lists/{list_id}")
+    return go(_address(company_id, list_id))
 
 
-def _find(company_id: str, list_id: str) -> Progress:
-    with parts().database.reading() as db:
-        found = bulk_invitations.find(db, company_id, list_id, parts().clock())
+def _address(company_id: str, list_id: str) -> str:
+    return f"/companies/{company_id}/people/lists/{list_id}"
+
+
+def _find(db: Transaction, company_id: str, list_id: str) -> Progress:
+    found = bulk_invitations.find(db, company_id, list_id, parts().clock())
     if found is None:
         abort(404)
     return found

@@ -14,7 +14,7 @@ from idp.admin.access import actor, admin_page, needs, open_to_all
 from idp.admin.staff import Right
 from idp.companies import CompanyRefused, find_company, rename
 from idp.company_policy import set_policy
-from idp.company_settings import LARGEST_LOGO, find_logo, set_logo, set_settings
+from idp.company_settings import LARGEST_LOGO, draw, find_logo, set_logo, set_settings
 from idp.errors import Unavailable
 from idp.parts import parts
 from idp.redirects import go
@@ -40,8 +40,9 @@ def take_settings(company_id: str) -> Response:
     here, now, who = parts(), parts().clock(), actor().who
     typed = {name: request.form.get(name, "")[:LONGEST] for name in FIELDS}
     sent = request.files.get("logo")
-    logo = sent.read(LARGEST_LOGO + 1) if sent is not None else b""
+    image = sent.read(LARGEST_LOGO + 1) if sent is not None else b""
     try:
+        drawn = draw(image) if image else None
         with here.database.transaction() as db:
             company = find_company(db, company_id)
             if company is not None and typed["name"] != company.name:
@@ -59,8 +60,8 @@ def take_settings(company_id: str) -> Response:
                 actor=who,
                 now=now,
             )
-            if logo or request.form.get("no_logo") == "yes":
-                set_logo(db, company_id, logo, actor=who, now=now)
+            if drawn is not None or request.form.get("no_logo") == "yes":
+                set_logo(db, company_id, drawn, actor=who, now=now)
     except CompanyRefused as refused:
         return _page(company_id, refused=refused, typed=typed)
     with suppress(Unavailable):  # the worker brings it to Redis when that is back

@@ -214,26 +214,26 @@ def _page(
         ]
         affected = [effect(db, company_id, kind) for kind in ("password", "social")] if policy.live else []
         glass = [one.address for one in break_glass_people(db, company_id)]
-        return admin_page(
-            "admin/sign_in.html",
-            refused.status if refused is not None else 200,
-            place="company-sign-in",
-            company=(company.id, company.name),
-            domains=domains,
-            connections=connections,
-            vendors=[(key, preset.name) for key, preset in PRESETS.items()],
-            sso=policy.sso,
-            affected=[one for one in affected if one.count],
-            named=NAMED,
-            break_glass=glass,
-            links=links,
-            typed={"domain": "", "vendor": "entra", **dict.fromkeys(FIELDS, "")} | (typed or {}),
-            looked=looked,
-            made=made,
-            notice=notice if notice in NOTICES and refused is None else None,
-            problem=refused.reason if refused is not None else None,
-            detail=_detail(refused),
-        )
+    return admin_page(
+        "admin/sign_in.html",
+        refused.status if refused is not None else 200,
+        place="company-sign-in",
+        company=(company.id, company.name),
+        domains=domains,
+        connections=connections,
+        vendors=[(key, preset.name) for key, preset in PRESETS.items()],
+        sso=policy.sso,
+        affected=[one for one in affected if one.count],
+        named=NAMED,
+        break_glass=glass,
+        links=links,
+        typed={"domain": "", "vendor": "entra", **dict.fromkeys(FIELDS, "")} | (typed or {}),
+        looked=looked,
+        made=made,
+        notice=notice if notice in NOTICES and refused is None else None,
+        problem=refused.reason if refused is not None else None,
+        detail=_detail(refused),
+    )
 
 
 def _detail(refused: IdpError | None) -> str:

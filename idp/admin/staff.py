@@ -114,6 +114,10 @@ class Actor:
         own = company_id is not None and company_id == self.company_id
         return own and right in COMPANY_RIGHTS.get(self.role, frozenset())
 
+    def administers(self, company_id: str) -> bool:
+        """Whether they are an administrator of this very company; what they may do there by a role at the provider is another thing."""
+        return company_id == self.company_id and self.role == "administrator"
+
     @property
     def has_role(self) -> bool:
         """Whether there is anything here for them."""
@@ -214,7 +218,7 @@ class Colleague:
 def staff(db: Transaction) -> list[Colleague]:
     """Everybody with a role at the provider, by address."""
     # Who they are first: a database that were asked for all of it at once might read every address that there is.
-    roles = {account_id: role for account_id, role in db.execute(select(Staff.account_id, Staff.role))}  # noqa: C416 rows are no pairs to mypy
+    roles = {row.account_id: row.role for row in db.execute(select(Staff.account_id, Staff.role))}
     rows = db.execute(
         select(Account.id, Email.address, Account.state)
         .join(Email, (Email.account_id == Account.id) & Email.primary)

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 from idp.accounts.identity import read_address
 from idp.accounts.invitations import Guest, Host, invite
-from idp.company_settings import set_logo
+from idp.company_settings import draw, set_logo
 from idp.models import Account, AuditEvent, Company, Email, OutboxMail
 from idp.parts import Parts
 from tests.administrator import Administrator, add_company, add_person
@@ -229,8 +229,8 @@ def test_two_companies_with_one_logo_have_one_each(ada: Administrator, parts: Pa
     address = logo_of(send(ada, company, image()))
     other = add_company(parts, "Other")
     with parts.database.transaction() as db:
-        set_logo(db, other, image(), actor="operator:test", now=parts.clock())
-        set_logo(db, other, b"", actor="operator:test", now=parts.clock())
+        set_logo(db, other, draw(image()), actor="operator:test", now=parts.clock())
+        set_logo(db, other, None, actor="operator:test", now=parts.clock())
     assert ada.open("GET", address).status_code == 200
 
 

@@ -1,4 +1,5 @@
-"""What people do among a thousand and among a million others, in turns, on both databases: ``python -m tests.bench.growth``.
+"""What people do, and what the admin center shows, among a thousand and among a million people, in turns, on both databases:
+``python -m tests.bench.growth`` (``people`` or ``admin``: one of the two).
 
 Measured is the time inside the application, its stores included, with a password hash that costs nothing: what could grow.
 """
@@ -11,7 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from idp.database import Database
 from idp.embedded_server import EmbeddedServer
 from idp.keys import create_keys
 from idp.logs import configure
-from idp.parts import build
+from idp.parts import Parts, build
+from tests.admin_ways import AdminWays, add_much
+from tests.administrator import ORIGIN, REGISTRATION
 from tests.backends import running_postgres
 from tests.many_people import add_many_people
 from tests.people_ways import Ways, ways_at
@@ -31,16 +34,30 @@ SIZES = (1_000, 1_000_000)
 Found = dict[str, dict[int, float]]
 
 
-def measure(kind: str, sizes: tuple[int, ...] = SIZES, rounds: int = 30) -> Found:
-    """For each way, by number of people: the median of its milliseconds. ``kind``: sqlite or postgresql."""
+def _people(parts: Parts, size: int) -> Ways:
+    ways = ways_at(parts)
+    add_many_people(parts, 0, size)
+    return ways
+
+
+def _admin(parts: Parts, size: int) -> AdminWays:
+    ways = AdminWays(parts)
+    add_much(ways, 0, size)
+    return ways
+
+
+WORLDS: dict[str, Callable[[Parts, int], Ways | AdminWays]] = {"people": _people, "admin": _admin}
+
+
+def measure(world: str, kind: str, sizes: tuple[int, ...] = SIZES, rounds: int = 30) -> Found:
+    """For each way, by number of people: the median of its milliseconds. ``world``: of WORLDS; ``kind``: sqlite or postgresql."""
     took: dict[str, dict[int, list[float]]] = {}
     with ExitStack() as stack:
         postgres = stack.enter_context(running_postgres()) if kind == "postgresql" else None
         providers = {}
         for size in sizes:
             url = postgres.new_database() if postgres else ""
-            providers[size] = stack.enter_context(_provider(url))
-            add_many_people(providers[size].parts, 0, size)
+            providers[size] = WORLDS[world](stack.enter_context(_provider(url)), size)
             print(f"  {kind}: {size:,} people", file=sys.stderr)
         for turn in range(rounds + 1):
             for name in next(iter(providers.values())).all():
@@ -52,17 +69,18 @@ def measure(kind: str, sizes: tuple[int, ...] = SIZES, rounds: int = 30) -> Foun
 
 
 @contextmanager
-def _provider(database_url: str) -> Iterator[Ways]:
+def _provider(database_url: str) -> Iterator[Parts]:
     with tempfile.TemporaryDirectory(prefix="idp-bench-") as name:
         folder = Path(name)
         create_keys(folder / "keys", ("RS256", "ES256", "PS256", "EdDSA"), time.time())
-        (folder / "clients.yaml").write_text(CLIENTS, encoding="utf-8")
+        (folder / "clients.yaml").write_text(CLIENTS + REGISTRATION, encoding="utf-8")
         config = Config(
             issuer="https://login.example",
             data=folder / "data",
             keys=folder / "keys",
             clients=folder / "clients.yaml",
             database_url=database_url,
+            admin_center=ORIGIN,
         )
         database = Database(config)
         database.upgrade()
@@ -70,7 +88,7 @@ def _provider(database_url: str) -> Iterator[Ways]:
         with EmbeddedServer.start(folder / "data") as server:
             parts = build(config, REFERENCES, redis_url=server.url, random=secrets.token_bytes)
             parts.attempts.close()  # its thread would be measured too
-            yield ways_at(dataclasses.replace(parts, hasher=PasswordHasher(2, 60, memory_kib=64, passes=1)))
+            yield dataclasses.replace(parts, hasher=PasswordHasher(2, 60, memory_kib=64, passes=1))
             parts.close()
 
 
@@ -91,4 +109,5 @@ def table(found: dict[str, Found]) -> str:
 
 if __name__ == "__main__":
     configure("ERROR")
-    print(table({kind: measure(kind) for kind in ("sqlite", "postgresql")}))
+    for world in sys.argv[1:] or WORLDS:
+        print(table({kind: measure(world, kind) for kind in ("sqlite", "postgresql")}))

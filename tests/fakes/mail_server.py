@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from typing import Any
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from tests import canaries
+from tests.backends import wait_until
 
 # It would write whole mails into the log of the test run, where secrets are searched for that *we* let slip.
 logging.getLogger("mail.log").setLevel(logging.WARNING)
@@ -63,6 +67,20 @@ class MailServer:
     def environ(self) -> dict[str, str]:
         """The settings that name this server; its name in the certificate is localhost."""
         return {"IDP_SMTP": f"localhost:{self.port}", "IDP_SMTP_USER": USER, "IDP_SMTP_PASSWORD": PASSWORD}
+
+    def link_to(self, recipient: str, address: str) -> str:
+        """The link in the last mail to somebody that leads to ``address``; waits until there is one."""
+        found: list[str] = []
+
+        def has_come() -> bool:
+            for mail in self.received:
+                if mail.recipient == recipient:
+                    found.extend(re.findall(rf"{re.escape(address)}\?t=\S+", mail.text()))
+            return bool(found)
+
+        wait_until(has_come, f"a mail to {recipient} with a link to {address}", patience=60)
+        canaries.register(found[-1].partition("t=")[2], "link in a mail")
+        return found[-1]
 
     # --- what aiosmtpd calls -----------------------------------------------------------------------------------------
 

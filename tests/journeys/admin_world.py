@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,17 +100,16 @@ def browser() -> Iterator[Browser]:
         yield started
 
 
-@contextmanager
-def a_firm(center: Center, name: str) -> Iterator[Firm]:
-    database, now = Database(center.provider.config), time.time()
-    hashed, domain = PasswordHasher(1, 10).hash(PASSWORD), f"{name}.example"
+def add_company(provider: Provider, name: str, people: Mapping[str, str]) -> str:
+    """A company with these people (address → role), who have the password of the tests; its id."""
+    database, now, hashed = Database(provider.config), time.time(), PasswordHasher(1, 10).hash(PASSWORD)
     with database.transaction() as db:
-        company = create_company(db, name.title(), actor="operator:test", now=now, random=secrets.token_bytes).id
-        for person, role in (("ada", "administrator"), ("bob", "member")):
+        company = create_company(db, name, actor="operator:test", now=now, random=secrets.token_bytes).id
+        for address, role in people.items():
             account = create_account(
                 db,
-                read_address(f"{person}@{domain}"),
-                claims={"name": person.title()},
+                read_address(address),
+                claims={"name": address.partition("@")[0].title()},
                 verified=True,
                 password_hash=hashed,
                 actor="operator:test",
@@ -119,6 +118,13 @@ def a_firm(center: Center, name: str) -> Iterator[Firm]:
             )
             add_member(db, company, account.id, role, actor="operator:test", now=now, vouched=True)
     database.close()
+    return company
+
+
+@contextmanager
+def a_firm(center: Center, name: str) -> Iterator[Firm]:
+    domain = f"{name}.example"
+    company = add_company(center.provider, name.title(), {f"ada@{domain}": "administrator", f"bob@{domain}": "member"})
     site = CompanySite(CompanyIdp(f"https://idp.{name}.test/saml"))
     with running(site, f"idp.{name}.test", center.authority):
         site.idp.sso_url, site.idp.slo_url = f"{site.address}/sso", f"{site.address}/slo"

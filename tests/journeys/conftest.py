@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import ssl
 import time
@@ -158,17 +157,7 @@ class Social:
 
     def mailed(self, recipient: str, path: str) -> str:
         """The link in the last mail to somebody that leads to ``path``."""
-        found: list[str] = []
-
-        def has_come() -> bool:
-            for mail in self.mails.received:
-                if mail.recipient == recipient:
-                    found.extend(re.findall(rf"{re.escape(self.provider.issuer + path)}\?t=\S+", mail.text()))
-            return bool(found)
-
-        wait_until(has_come, f"a mail to {recipient} with a link to {path}", patience=60)
-        canaries.register(found[-1].partition("t=")[2], "link in a mail")
-        return found[-1]
+        return self.mails.link_to(recipient, self.provider.issuer + path)
 
     def has_mail(self, recipient: str) -> None:
         """Wait until somebody has been sent a mail, whatever is in it."""

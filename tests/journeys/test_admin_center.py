@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +9,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from idp.accounts.identity import read_address
-from idp.accounts.lifecycle import create_account
-from idp.accounts.passwords import PasswordHasher
-from idp.companies import create_company
 from idp.database import Database
-from idp.members import add_member
 from idp.models import Connection
 from tests.admin.test_served import SECRET, registration, wait_for
 from tests.backends import free_port
 from tests.browser import axe, chromium
 from tests.fakes.company_idp import CompanyIdp
 from tests.journey import PASSWORD
+from tests.journeys.admin_world import add_company
 from tests.registrations import CLIENTS, REFERENCES
 from tests.running import Provider, running_provider
 
@@ -50,23 +44,8 @@ def center(tmp_path_factory: pytest.TempPathFactory, made_once: Path) -> Iterato
         keys=made_once / "keys",
     ) as provider:
         wait_for(f"{origin}/health/ready")
-        database, now = Database(provider.config), time.time()
-        hashed = PasswordHasher(1, 10).hash(PASSWORD)
-        with database.transaction() as db:
-            company = create_company(db, "Acme", actor="operator:test", now=now, random=secrets.token_bytes).id
-            for name in ("ada", "abe"):
-                account = create_account(
-                    db,
-                    read_address(f"{name}@acme.example"),
-                    claims={"name": name.title()},
-                    verified=True,
-                    password_hash=hashed,
-                    actor="operator:test",
-                    now=now,
-                    random=secrets.token_bytes,
-                )
-                add_member(db, company, account.id, "administrator", actor="operator:test", now=now, vouched=True)
-        database.close()
+        people = {f"{name}@acme.example": "administrator" for name in ("ada", "abe")}
+        company = add_company(provider, "Acme", people)
         yield Center(provider, origin, company)
 
 

@@ -3,7 +3,6 @@ lets them in; where the fault is their company's, its IT is told what to mend, a
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -160,17 +159,7 @@ def is_in(page: Page) -> None:
 
 def mailed(center: Center, recipient: str, path: str) -> str:
     """The link to ``path`` in the mail to somebody that came last."""
-    found: list[str] = []
-
-    def has_come() -> bool:
-        for mail in center.mails.received:
-            if mail.recipient == recipient:
-                found.extend(re.findall(rf"{re.escape(center.provider.issuer + path)}\?t=\S+", mail.text()))
-        return bool(found)
-
-    wait_until(has_come, f"a mail to {recipient} with a link to {path}", patience=60)
-    canaries.register(found[-1].partition("t=")[2], "link in a mail")
-    return found[-1]
+    return center.mails.link_to(recipient, center.provider.issuer + path)
 
 
 def account_of(here: Parts, email: str) -> str:

@@ -4,7 +4,6 @@ nothing behind. ``make test-long``. Nothing is timed: what the times are says do
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import resource
 import time
@@ -14,14 +13,11 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from sqlalchemy import text
 
 from idp.accounts.people_search import MOST_LOOKED_AT, PARCEL, Wanted, search_people
-from idp.database import Database
 from idp.parts import Parts
-from tests.backends import running_postgres
 from tests.conftest import Clock
-from tests.many_people import TABLES, add_many_people
+from tests.many_people import KINDS, TABLES, add_many_people, emptied_afterwards
 from tests.people_ways import Ways, ways_at
 from tests.running import Provider, running_provider
 from tests.visitor import Visitor
@@ -31,21 +27,10 @@ SIGN_INS = 10_000  # an hour of one core, most of it argon2id
 WHOLE = re.compile(rf"(?:\bSCAN|Seq Scan on) (?:{'|'.join(TABLES)})\b")
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))])
+@pytest.fixture(params=KINDS)
 def ways(request: pytest.FixtureRequest, parts: Parts) -> Iterator[Ways]:
-    parts.attempts.close()  # its thread writes whenever it likes
-    if request.param == "sqlite":
-        yield ways_at(parts)
-        with parts.database.transaction() as db:  # no need to look for canaries in a million people
-            db.execute(text("PRAGMA defer_foreign_keys=ON"))
-            for table in TABLES:
-                db.execute(text(f"DELETE FROM {table}"))
-        return
-    with running_postgres() as server:
-        database = Database(parts.config.model_copy(update={"database_url": server.new_database()}))
-        database.upgrade()
-        yield ways_at(dataclasses.replace(parts, database=database))
-        database.close()
+    with emptied_afterwards(parts, request.param) as large:
+        yield ways_at(large)
 
 
 @pytest.mark.long
