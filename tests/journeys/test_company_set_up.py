@@ -117,7 +117,7 @@ def test_a_broken_certificate_is_found_explained_and_mended(browser: Browser, ce
 
         def seen() -> bool:
             page.reload()
-            return page.get_by_text(receipt).count() > 0
+            return page.locator("summary", has_text=receipt).filter(has_text="failed").count() > 0
 
         wait_until(seen, "the attempt is on the page of the connection")
         page.locator("summary", has_text=receipt).click()
