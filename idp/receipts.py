@@ -72,12 +72,15 @@ def company_attempts(db: Session, connection_id: str, limit: int = 100) -> list[
 
     Nothing else that the same person tried shows here: another company's connection, the product, the account.
     """
-    own = select(AttemptStep).where(AttemptStep.connection_id == connection_id)
+    own = select(AttemptStep.code).where(AttemptStep.connection_id == connection_id)
     newest = db.scalars(own.order_by(AttemptStep.at.desc(), AttemptStep.entry.desc()).limit(COMPANY_STEPS))
-    codes = list(itertools.islice(dict.fromkeys(step.code for step in newest), limit))
+    codes = list(itertools.islice(dict.fromkeys(newest), limit))
     steps: dict[str, list[AttemptStep]] = {code: [] for code in codes}
-    for step in db.scalars(own.where(AttemptStep.code.in_(codes)).order_by(AttemptStep.at, AttemptStep.entry)):
-        steps[step.code].append(step)
+    # All steps of these few attempts: asked for its own alone, a database might read all that the connection has.
+    every = select(AttemptStep).where(AttemptStep.code.in_(codes)).order_by(AttemptStep.at, AttemptStep.entry)
+    for step in db.scalars(every):
+        if step.connection_id == connection_id:
+            steps[step.code].append(step)
     return [_company_view(code, steps[code]) for code in codes]
 
 

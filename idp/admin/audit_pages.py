@@ -105,11 +105,10 @@ def _wanted(db: Transaction, company_id: str | None, zone: ZoneInfo) -> Wanted:
     person, account_id = form.get("person", "").strip()[:320], None
     if person:
         try:
-            query = select(Email.account_id).where(Email.canonical == canonical_email(person))
-            if company_id is not None:  # where those who have left are now cannot be found out by asking either
-                query = query.join(Member, Member.account_id == Email.account_id)
-                query = query.where(Member.company_id == company_id)
-            account_id = db.scalar(query) or NOBODY
+            account_id = db.scalar(select(Email.account_id).where(Email.canonical == canonical_email(person))) or NOBODY
+            member = db.get(Member, account_id)
+            if company_id is not None and (member is None or member.company_id != company_id):
+                account_id = NOBODY  # where those who have left are now cannot be found out by asking either
         except ValueError:
             account_id = NOBODY
     return Wanted(
@@ -135,6 +134,8 @@ def _people(db: Transaction, rows: list[AuditEvent], company_id: str | None) -> 
     works at the provider, is not its business."""
     ids = {row.account_id for row in rows if row.account_id}
     ids |= {row.actor.removeprefix("person:") for row in rows if row.actor.startswith("person:")}
+    if not ids:  # a question for none of them might be answered by reading all members
+        return {}
     query = select(Email.account_id, Email.address).where(Email.account_id.in_(ids), Email.primary)
     if company_id is not None:
         query = query.join(Member, Member.account_id == Email.account_id).where(Member.company_id == company_id)
