@@ -300,7 +300,10 @@ def recipients(site: Site) -> list[str]:
 
 
 def no_mail_is_lost_or_doubled(site: Site) -> None:
-    """All are sent, once. What the dead process had in hand waits for the end of its lease: it may have been sent."""
+    """All are sent, once. What was in hand when SQL or the process went waits for the end of its lease: it may have been sent.
+
+    One mail is in hand at a time, and three things were taken away so far: SQL twice, and the process.
+    """
 
     def mails(*wanted: ColumnElement[bool]) -> int:
         with site.database.reading() as db:
@@ -308,7 +311,7 @@ def no_mail_is_lost_or_doubled(site: Site) -> None:
 
     waiting = OutboxMail.state == "waiting"
     in_hand = waiting & OutboxMail.leased_until.is_not(None)
-    wait_until(lambda: mails(waiting) == mails(in_hand) <= 1, "all other mails are sent", patience=60)
+    wait_until(lambda: mails(waiting) == mails(in_hand) <= 3, "all other mails are sent", patience=60)
     sent = mails(OutboxMail.state == "sent")
     assert sent + mails(in_hand) == mails()
     assert sent <= len(site.mails.received) <= sent + mails(in_hand)
