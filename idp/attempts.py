@@ -66,7 +66,9 @@ class Step(StrEnum):
     second_asked = auto()  # one proof is not enough: another kind must be shown beside it
     second_set_up_asked = auto()  # and there is none yet
     second_checked = auto()
-    code_asked = auto()  # one that is mailed, where the person has not been before
+    code_asked = (
+        auto()
+    )  # one that is mailed, where the person has not been before, or is to set up their first second factor
     factor_added = auto()  # a passkey or another factor
     factor_removed = auto()
     factor_disowned = auto()  # from the mail that told of it
@@ -147,7 +149,7 @@ FACTS: dict[str, Callable[[str], str]] = {
     "redirect_uri": mask_uri,
     "expected": mask_text,
     "received": mask_text,
-    **dict.fromkeys(("amr", "check", "detail", "known_device", "parameter", "scope", "wait"), printable),
+    **dict.fromkeys(("amr", "check", "detail", "known_device", "parameter", "proved", "scope", "wait"), printable),
 }
 
 

@@ -40,6 +40,12 @@ def steps_of(db: Session, code: str) -> list[AttemptStep]:
     )
 
 
+def is_proved(db: Session, code: str, account_id: str) -> bool:
+    """Whether somebody has shown in this attempt the first of two proofs that the account is theirs, say its password. An attempt is about
+    an account as soon as somebody types its address."""
+    return any(step.facts.get("proved") == account_id for step in steps_of(db, code))
+
+
 def latest_attempts(db: Session, limit: int, *, failed: bool) -> list[Attempt]:
     """The newest attempts; only those that failed, if asked."""
     wanted = select(Attempt).order_by(Attempt.started_at.desc()).limit(limit)

@@ -92,6 +92,7 @@ def _case(x: Text, **more: Any) -> dict[str, Any]:
         "menu": x("Okta Admin Console › Applications"),
         "person": x("a…@acme.example"),
         "state": "active",
+        "proved": True,
         "steps": [
             ("10:00:00", "response_refused", "saml_audience_wrong", [(x("expected"), x("https://login.example"))])
         ],
@@ -152,6 +153,7 @@ COMPANY_PAGES: dict[str, Sample] = {
         lambda x: frame(x, "support", staff="support", company=None, typed=x("K7"), problem="support.no_code"),
     ),
     "admin-support-case": ("admin/support_case.html", _case),
+    "admin-support-case-typed": ("admin/support_case.html", lambda x: _case(x, proved=False, factors=[], notice=None)),
     "admin-support-case-open": (
         "admin/support_case.html",
         lambda x: _case(

@@ -131,7 +131,7 @@ def _own_app(x: Text, **more: Any) -> dict[str, Any]:
 
 def _mailed_code(x: Text, **more: Any) -> dict[str, Any]:
     values = {"p": x("p1"), "client": _client(x), "email": x("c•••l@example.org"), "sent": False, "reason": None}
-    return values | {"wait": None, "receipt": None} | more
+    return values | {"wait": None, "receipt": None, "signed_in": False} | more
 
 
 def _social(x: Text, last: str = "") -> tuple[SimpleNamespace, ...]:
@@ -395,6 +395,7 @@ PAGES: dict[str, tuple[str, Callable[[Text], dict[str, Any]]]] = {
     ),
     "second-mail": ("login/second_mail.html", lambda x: _mailed_code(x)),
     "second-mail-sent": ("login/second_mail.html", lambda x: _mailed_code(x, sent=True)),
+    "second-mail-demanded": ("login/second_mail.html", lambda x: _mailed_code(x, signed_in=True)),
     "second-mail-problem": (
         "login/second_mail.html",
         lambda x: _mailed_code(x, reason="second_code_wrong", receipt=x(RECEIPT)),

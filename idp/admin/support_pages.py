@@ -33,7 +33,7 @@ from idp.models import Account, Attempt, AttemptStep, Invitation, OutboxMail
 from idp.outbox import retry_mails
 from idp.parts import parts
 from idp.reasons import REASONS
-from idp.receipts import find_attempt, read_code, steps_of
+from idp.receipts import find_attempt, is_proved, read_code, steps_of
 from idp.redirects import go
 from idp.redis_store import token_hash
 from idp.rendering import choose_language
@@ -118,7 +118,7 @@ def act_on_factors(receipt: str) -> Response:
     with here.database.transaction() as db:
         attempt = _opened(db, receipt)
         account = db.get(Account, attempt.account_id) if attempt.account_id else None
-        if account is None or wanted not in _factors(db, account.id, now):
+        if account is None or wanted not in _factors(db, attempt, account.id, now):
             abort(404)
         try:
             _do_to_factors(db, wanted, account, attempt.code, now)
@@ -244,9 +244,12 @@ def _mails(db: Transaction, account: Account) -> list[OutboxMail]:
     return list(db.scalars(newest.order_by(OutboxMail.created_at.desc(), OutboxMail.id.desc()).limit(MAILS_SHOWN)))
 
 
-def _factors(db: Transaction, account_id: str, now: float) -> list[str]:
-    """What can be done about second factors: ask, or once somebody has asked, agree (another person) or withdraw it."""
+def _factors(db: Transaction, attempt: Attempt, account_id: str, now: float) -> list[str]:
+    """What can be done about second factors: ask, or once somebody has asked, agree (another person) or withdraw it. Nothing for a caller
+    who has only typed somebody's address."""
     if is_staff(db, account_id) or account_id == actor().account_id or not factor_removal.held_factors(db, account_id):
+        return []
+    if not is_proved(db, attempt.code, account_id):
         return []
     asked = factor_removal.find_asked(db, account_id, now)
     if asked is None:
@@ -278,7 +281,10 @@ def _page(receipt: str) -> Response:
             "acts": _possible(db, attempt),
             "ways": _ways(db, account.id) if account is not None else [],
             "mails": [(mail.name, mail.state, mail.created_at) for mail in _mails(db, account)] if account else [],
-            "factors": _factors(db, account.id, now) if account is not None else [],
+            "proved": account is None
+            or not factor_removal.held_factors(db, account.id)
+            or is_proved(db, attempt.code, account.id),
+            "factors": _factors(db, attempt, account.id, now) if account is not None else [],
         }
     return admin_page(
         "admin/support_case.html",
@@ -301,4 +307,9 @@ def _ways(db: Transaction, account_id: str) -> list[dict[str, Any]]:
 
 def _step(step: AttemptStep) -> tuple[str, str, str, list[tuple[str, str]]]:
     at = datetime.fromtimestamp(step.at / 1000, UTC).strftime("%H:%M:%S")
-    return at, step.name, step.reason or "", [(name, str(value)) for name, value in step.facts.items()]
+    return (
+        at,
+        step.name,
+        step.reason or "",
+        [(name, str(value)) for name, value in step.facts.items() if name != "proved"],
+    )

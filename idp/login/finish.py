@@ -426,7 +426,8 @@ def _ask_more(pending: Pending, asked: Asked) -> Response:
             send_code(pending, half.account_id)
         case _:
             assert_never(asked.more)
-    parts().attempts.step(pending.receipt, step, account_id=half.account_id, door=half.identity.door)
+    whose = half.account_id
+    parts().attempts.step(pending.receipt, step, account_id=whose, door=half.identity.door, proved=whose)
     return go(path, p=pending.handle)
 
 

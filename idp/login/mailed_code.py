@@ -60,6 +60,11 @@ def send_code(pending: Pending, account_id: str) -> int:
     return 0
 
 
+def is_mailed(pending: Pending) -> bool:
+    """Whether a code was mailed for this sign-in that nobody has typed yet."""
+    return bool(parts().store.command("EXISTS", _key(pending)))
+
+
 def take_code(pending: Pending, account_id: str, code: str) -> bool:
     """Whether this is the code that was mailed last for this sign-in; of several that bring it, one is told so."""
     here = parts()

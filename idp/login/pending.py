@@ -54,6 +54,7 @@ class Pending:
     )
     half: str = ""  # who has come through a door and must still show something more (login/half_way.py)
     second: bool = False  # whoever is signed in was asked for a second factor, and has none or shows none
+    mailbox: str = ""  # id of the account whose mailbox was proved in it, by a code that was mailed
     hint: str = ""  # the address that the product named or the person typed: what other sites may be told
 
 
@@ -111,7 +112,7 @@ def park(
 
 def find(store: RedisStore, handle: str, browser: str, now: float, **notes: str) -> Pending:
     """Find the pending login and, in the same round trip, note ``email``, ``keep``, ``session``, ``asked``, ``consent``, ``failed``,
-    ``arrival``, ``newcomer``, ``proving``, ``invited``, ``asked_silently``, ``half``, ``second`` or ``hint``.
+    ``arrival``, ``newcomer``, ``proving``, ``invited``, ``asked_silently``, ``half``, ``second``, ``mailbox`` or ``hint``.
 
     :raises PageError: it is unknown or over (``pending_unknown``), or it began in another browser
         (``pending_foreign_browser``).
@@ -166,5 +167,6 @@ def _pending(handle: str, answer: list[object]) -> Pending:
         asked_silently=fields.get("asked_silently") == "yes",
         half=fields.get("half", ""),
         second=fields.get("second") == "yes",
+        mailbox=fields.get("mailbox", ""),
         hint=fields.get("hint", ""),
     )

@@ -90,6 +90,7 @@ def _page(waiting: Waiting, reason: str | None = None, *, wait: int | None = Non
         # Whoever knows the password alone need not know the rest of it.
         email=mask_email(address),
         sent=sent,
+        signed_in=waiting.session is not None,
         reason=reason,
         wait=wait,
         receipt=pending.receipt if reason or wait else None,

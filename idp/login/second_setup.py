@@ -9,7 +9,6 @@ from flask import Blueprint, Response, request
 
 from idp import throttle
 from idp.accounts.devices import describe_agent
-from idp.accounts.fresh_proof import FRESH
 from idp.accounts.lifecycle import primary_email
 from idp.accounts.passkeys import read_name
 from idp.accounts.second_factors import Held, NewPasskey, SetUpSecond
@@ -17,7 +16,7 @@ from idp.accounts.totp import tidy_code
 from idp.attempts import Step
 from idp.login.finish import SET_UP
 from idp.login.journey import show
-from idp.login.who_waits import Waiting, go_on, held_by, lead, still_asked, take_try, who_waits
+from idp.login.who_waits import Waiting, go_on, held_by, is_old, lead, still_asked, take_try, who_waits
 from idp.models import Account
 from idp.parts import parts
 from idp.redirects import go
@@ -91,9 +90,8 @@ def _look(handle: str) -> tuple[Waiting, Held] | Response:
     more = still_asked(waiting, held)
     if not isinstance(more, SetUpSecond):
         return lead(waiting, more)
-    session = waiting.session
-    if session is not None and parts().clock() - session.proved_at > FRESH:
-        return go("/login", p=handle)  # whoever sits there need not be who signed in
+    if is_old(waiting):
+        return go("/login", p=handle)
     return waiting, held
 
 

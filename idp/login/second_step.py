@@ -52,6 +52,7 @@ def take_second() -> Response:
         account_id=waiting.account_id,
         address=peer(),
         received=kind,
+        proved=waiting.account_id,
     )
     if second is None:
         return _page(waiting, held, reason)

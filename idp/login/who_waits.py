@@ -11,6 +11,7 @@ from typing import assert_never
 from flask import Response
 
 from idp import cookies, throttle
+from idp.accounts.fresh_proof import FRESH
 from idp.accounts.identity import TWO_FACTORS
 from idp.accounts.second_factors import (
     AskSecond,
@@ -32,6 +33,7 @@ from idp.errors import PageError
 from idp.login.finish import MAILED, SECOND, SET_UP, go_in, step_up
 from idp.login.half_way import Half, read_half
 from idp.login.journey import find_pending
+from idp.login.mailed_code import is_mailed, send_code
 from idp.login.pending import Pending
 from idp.parts import parts
 from idp.redirects import go
@@ -90,7 +92,16 @@ def still_asked(waiting: Waiting, held: Held) -> Gate:
         return Ready(waiting.session.amr, TWO_FACTORS)
     if held.any:
         return AskSecond()
-    return SetUpSecond() if pending.demands_two else Ready(waiting.session.amr, waiting.session.acr)
+    if not pending.demands_two:
+        return Ready(waiting.session.amr, waiting.session.acr)
+    # Else two factors would be as good as one: whoever knows the password would set up the other one themselves.
+    guessable = waiting.session.door == "password" and pending.mailbox != waiting.account_id
+    return MailCode() if guessable else SetUpSecond()
+
+
+def is_old(waiting: Waiting) -> bool:
+    """Whether somebody is signed in who has not proved lately who they are: whoever sits there need not be who signed in."""
+    return waiting.session is not None and parts().clock() - waiting.session.proved_at > FRESH
 
 
 def lead(waiting: Waiting, more: Gate) -> Response:
@@ -101,7 +112,12 @@ def lead(waiting: Waiting, more: Gate) -> Response:
             return go(SECOND, p=handle)
         case SetUpSecond():
             return go(SET_UP, p=handle)
+        case MailCode() if is_old(waiting):
+            return go("/login", p=handle)
         case MailCode():
+            if waiting.session is not None and not is_mailed(waiting.pending):
+                send_code(waiting.pending, waiting.account_id)
+                parts().attempts.step(waiting.pending.receipt, Step.code_asked, account_id=waiting.account_id)
             return go(MAILED, p=handle)
         case Ready() if waiting.half is not None:
             find_pending(handle, half="")
@@ -149,9 +165,11 @@ def go_on(
     :param before: see ``go_in``.
     :raises PageError: they may not come in, or no more.
     """
-    if waiting.session is not None:
-        assert shown is not None  # nothing else is asked of whoever is signed in
+    if waiting.session is not None and shown is not None:
         return step_up(waiting.pending, waiting.session, shown, before=before)
+    if waiting.session is not None:
+        find_pending(waiting.pending.handle, mailbox=waiting.account_id)
+        return go(SET_UP, p=waiting.pending.handle)
     assert waiting.half is not None
     find_pending(waiting.pending.handle, half="")  # one try to finish: what is wrong then begins anew
     half = replace(waiting.half, mailbox=waiting.half.mailbox or mailbox)

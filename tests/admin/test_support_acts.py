@@ -18,6 +18,7 @@ from idp.outbox import MAILS
 from idp.parts import Parts
 from tests.administrator import Administrator, add_person
 from tests.conftest import Clock
+from tests.factors import add_app, by_password
 from tests.journey import PASSWORD, Walker
 
 At = Callable[[str], Administrator]
@@ -201,12 +202,21 @@ def test_the_last_way_in_stays(sue: Administrator, parts: Parts) -> None:
         assert db.query(Link).count() == 1
 
 
-def test_second_factors_go_by_two_people_of_support(sue: Administrator, administrator: At, parts: Parts) -> None:
+def wrong_second(walker: Walker, email: str) -> TestResponse:
+    """The right password, and then a wrong code."""
+    page = by_password(walker, email)
+    assert 'id="second-page"' in text(page)
+    return walker.submit(page, "/login/second", code="000000")
+
+
+def test_second_factors_go_by_two_people_of_support(
+    sue: Administrator, administrator: At, app: Flask, parts: Parts
+) -> None:
     carol = add_person(parts, "carol@example.org")
+    add_app(parts, carol)
     with parts.database.transaction() as db:
-        db.add(Totp(account_id=carol, sealed_secret="x", last_step=0, created_at=0))
         db.add(RecoveryCode(account_id=carol, code_hash="0" * 64, created_at=0))
-    code = say_code(parts, carol)
+    code = receipt_of(wrong_second(Walker(app, parts), "carol@example.org"))
     at = f"/support/{code}/factors"
     case = sue.submit(look_up(sue, code), at, act="ask")
     assert 'id="factors-agree"' not in text(case) and 'id="factors-withdraw"' in text(case)
@@ -222,6 +232,29 @@ def test_second_factors_go_by_two_people_of_support(sue: Administrator, administ
             "factors_ask",
             "factors_agree",
         ]
+
+
+def test_who_only_types_an_address_has_no_factors_taken_away(sue: Administrator, app: Flask, parts: Parts) -> None:
+    """Nor who has shown their own password in the same attempt before."""
+    add_app(parts, add_person(parts, "carol@example.org"))
+    add_app(parts, add_person(parts, "mallory@example.org"))
+    stranger = Walker(app, parts)
+    page = wrong_second(stranger, "mallory@example.org")
+    handle = re.search(r'name="p" value="([^"]+)"', text(page))
+    assert handle is not None
+    page = stranger.get(f"/login/password?p={handle[1]}")
+    while page.status_code != 429:
+        page = stranger.submit(page, "/login/password", username="carol@example.org", password="not hers")
+    code = receipt_of(page)
+    case = look_up(sue, code)
+    assert "c•••l@example.org · " in text(case) and 'id="not-proved"' in text(case)
+    assert "/factors" not in text(case)
+    answer = sue.open("POST", f"/support/{code}/factors", data={"csrf": sue.token(case), "act": "ask"})
+    assert answer.status_code == 404
+    sue.submit(case, f"/support/{code}", act="throttle")
+    # Her own password, but not her second factor: that is who is helped.
+    mine = look_up(sue, receipt_of(wrong_second(Walker(app, parts), "carol@example.org")))
+    assert 'id="not-proved"' not in text(mine) and 'id="factors-ask"' in text(mine)
 
 
 def test_nobody_of_the_provider_loses_their_factors_so(sue: Administrator, parts: Parts) -> None:

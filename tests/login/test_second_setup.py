@@ -16,7 +16,7 @@ from idp.parts import Parts
 from tests.conftest import Clock
 from tests.factors import App, by_password, mailed_code
 from tests.fakes.authenticator import Authenticator
-from tests.journey import Walker, add_carol, claims_of
+from tests.journey import Walker, add_carol, claims_of, query_of
 from tests.passkey_walker import options_in, passkeys
 from tests.saml_parties import Customer, belong, decide_for
 
@@ -45,6 +45,14 @@ def to_set_up(walker: Walker, parts: Parts, email: str = ALICE) -> TestResponse:
     page = by_password(walker, email)
     assert 'id="mailed-code-page"' in page.get_data(as_text=True)
     page = walker.follow(walker.submit(page, "/login/second/mail", code=mailed_code(parts, email)))
+    assert 'id="setup-page"' in page.get_data(as_text=True)
+    return page
+
+
+def prove_mailbox(walker: Walker, parts: Parts, page: TestResponse) -> TestResponse:
+    """Type the code that was mailed; to the page on which a factor is set up."""
+    assert 'id="mailed-code-page"' in page.get_data(as_text=True)
+    page = walker.follow(walker.submit(page, "/login/second/mail", code=mailed_code(parts)))
     assert 'id="setup-page"' in page.get_data(as_text=True)
     return page
 
@@ -133,8 +141,7 @@ def test_an_offer_ends(walker: Walker, parts: Parts, clock: Clock, alice: str) -
 def test_a_product_that_demands_two_factors_lets_them_be_set_up(walker: Walker, parts: Parts, clock: Clock) -> None:
     add_carol(parts)
     walker.tokens()
-    page = walker.follow(walker.az(claims=ESSENTIAL))
-    assert 'id="setup-page"' in page.get_data(as_text=True)
+    page = prove_mailbox(walker, parts, walker.follow(walker.az(claims=ESSENTIAL)))
     app = offered(parts, page)
     codes = walker.submit(page, "/login/second/set-up", code=app.code()).get_data(as_text=True)
     onwards = re.search(r'id="codes-kept" href="([^"]+)"', codes)
@@ -149,14 +156,39 @@ def test_that_is_for_whoever_has_lately_signed_in(walker: Walker, parts: Parts, 
     clock.advance(FRESH + 1)
     page = walker.follow(walker.az(claims=ESSENTIAL))
     assert 'id="password"' in page.get_data(as_text=True)
-    page = walker.sign_in(page)
-    assert 'id="setup-page"' in page.get_data(as_text=True)
+    prove_mailbox(walker, parts, walker.sign_in(page))
+
+
+def test_pw_11_the_password_alone_sets_up_no_factor_for_a_product_either(walker: Walker, parts: Parts) -> None:
+    add_carol(parts)
+    walker.tokens()
+    page = walker.follow(walker.az(claims=ESSENTIAL))
+    handle = query_of(page.request.url)["p"][0]
+    with parts.database.reading() as db:
+        assert db.query(OutboxMail).filter_by(name="sign_in_code").count() == 1
+    for way in (f"/login/second?p={handle}", f"/login/second/set-up?p={handle}"):
+        again = walker.follow(walker.get(way))
+        assert 'id="mailed-code-page"' in again.get_data(as_text=True)
+    fields = dict(re.findall(r'name="(csrf|p)" value="([^"]+)"', again.get_data(as_text=True)))
+    answer = walker.open("POST", "/login/second/set-up", data=fields | {"code": "123456"})
+    assert answer.location.startswith("/login/second/mail?")
+    code = mailed_code(parts)
+    wrong = walker.submit(again, "/login/second/mail", code=str((int(code) + 1) % 10**6).zfill(6))
+    assert wrong.status_code == 400
+    with parts.database.reading() as db:
+        assert db.query(OutboxMail).filter_by(name="sign_in_code").count() == 1  # looking at it again mails no other
+    # Another request of the same session must prove it anew.
+    prove_mailbox(walker, parts, wrong)
+    page = walker.follow(walker.az(claims=ESSENTIAL))
+    assert 'id="mailed-code-page"' in page.get_data(as_text=True)
 
 
 def test_who_does_not_want_to_goes_back_to_the_product(walker: Walker, parts: Parts) -> None:
     add_carol(parts)
     page = walker.sign_in(walker.az(claims=ESSENTIAL))
-    assert 'id="setup-page"' in page.get_data(as_text=True)
+    refused = walker.answer_of(walker.follow(walker.submit(page, "/login/second/without")))
+    assert refused["error"] == "unmet_authentication_requirements"
+    page = prove_mailbox(walker, parts, walker.follow(walker.az(claims=ESSENTIAL)))
     answer = walker.answer_of(walker.follow(walker.submit(page, "/login/second/without")))
     assert answer["error"] == "unmet_authentication_requirements"
 
