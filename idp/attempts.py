@@ -66,9 +66,7 @@ class Step(StrEnum):
     second_asked = auto()  # one proof is not enough: another kind must be shown beside it
     second_set_up_asked = auto()  # and there is none yet
     second_checked = auto()
-    code_asked = (
-        auto()
-    )  # one that is mailed, where the person has not been before, or is to set up their first second factor
+    code_asked = auto()  # one that is mailed: at a new browser, or before the first second factor is set up
     factor_added = auto()  # a passkey or another factor
     factor_removed = auto()
     factor_disowned = auto()  # from the mail that told of it
